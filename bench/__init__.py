@@ -1,0 +1,1 @@
+"""Benchmarks, each printed beside the floor it is measured against."""

@@ -1,0 +1,1 @@
+"""Einsum on CKKS-encrypted tensors: parse, plan, run."""

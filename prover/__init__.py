@@ -1,0 +1,1 @@
+"""Trains in exact integers and proves that training in zero knowledge."""

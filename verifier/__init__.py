@@ -1,0 +1,1 @@
+"""The executable specification: checks proofs of training with the standard library alone."""
