@@ -1,0 +1,56 @@
+"""verify(statement, proof): from two files to a verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .channel import ReadingChannel
+from .errors import ParametersUnsafe, StatementMismatch
+from .proof import decode_proof
+from .protocol import converse
+from .relation import check_bounds, training_relation
+from .security import check_security, shape_of
+from .statement import Statement, parse_statement
+
+DEFAULT_SECURITY = 128
+LEAST_SECURITY = 100
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A valid proof: of which statement, how securely, and whether it hides its witness."""
+
+    statement: Statement
+    statement_digest: bytes
+    parameters_digest: bytes
+    security_bits: float
+    zero_knowledge: bool
+
+
+def verify(statement: bytes, proof: bytes, *, minimum_security: int = DEFAULT_SECURITY,
+           allow_transparent: bool = False, expect_statement: bytes | None = None,
+           expect_parameters: bytes | None = None) -> Verdict:
+    """Checks a proof file against a statement file; returns only if the proof is valid.
+
+    `minimum_security` is in bits (the command line offers 128 and 100; less is for tests). The expected digests pin
+    what the caller wants proven: a valid proof of a statement the prover chose means nothing by itself.
+    Errors: MalformedStatement, MalformedProof, StatementMismatch, ParametersUnsafe, RejectedProof.
+    Not checked, and the caller's to judge: that the committed data are good or complete, and that the initial state
+    was not already trained.
+    """
+    claim = parse_statement(statement)
+    digest, parameters = claim.digest(), claim.parameters
+    if expect_statement is not None and digest != expect_statement:
+        raise StatementMismatch(f"statement {digest.hex()}, expected {expect_statement.hex()}")
+    if expect_parameters is not None and parameters.digest() != expect_parameters:
+        raise StatementMismatch(f"parameters {parameters.digest().hex()}, expected {expect_parameters.hex()}")
+    if not parameters.zero_knowledge and not allow_transparent:
+        raise ParametersUnsafe("a transparent proof shows its scalars: it is refused unless asked for")
+    check_bounds(parameters)
+    relation = training_relation(claim)
+    shape = shape_of(claim, relation)
+    check_security(shape, parameters, minimum_security)
+    channel = ReadingChannel(parameters.zero_knowledge, decode_proof(proof, digest, shape.max_bytes))
+    converse(channel, claim, relation, shape.code, shape.pads)
+    channel.close()
+    return Verdict(claim, digest, parameters.digest(), shape.bits, parameters.zero_knowledge)

@@ -1,0 +1,218 @@
+"""The einsum claims of all layers and steps, and the history that resolves their weights.
+
+Both are batched sumchecks whose end claims fall on derived tensors: activations and gradients (settled pointwise at the
+end) and weights, which `check_histories` turns into claims on the initial state, activations and gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from . import sumcheck
+from .channel import Channel, Hidden, Pair
+from .claims import Claim, at_axes, form_claim, tail
+from .field import ONE, ZERO, Ext, equality, equality_table, indicator, total
+from .relation import Axis, Einsum, Form, History, Relation
+
+Point = tuple[Ext, ...]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """How a weight claim weighs the run: `initial` times the first state, minus steps[tau] times step tau's gradient.
+
+    For plain SGD, W_t = W_0 - sum of the gradients of steps before t, so a random combination eq(p, t) of the states
+    t < T has initial = sum_t eq(p, t) and steps[tau] = sum_{t > tau} eq(p, t).
+    """
+
+    initial: Ext
+    steps: tuple[Ext, ...]
+
+    def evaluate(self, point: Sequence[Ext]) -> Ext:
+        """The multilinear extension of `steps` (zero beyond the last) at a point over the step axis."""
+        table = equality_table(point, len(self.steps))
+        return total(a * b for a, b in zip(self.steps, table, strict=True))
+
+
+def state_kernel(point: Sequence[Ext], steps: int) -> Kernel:
+    """The kernel of sum_t eq(point, t) W_t over the states before each of the `steps` steps."""
+    shares = equality_table(point, steps)
+    after, out = ZERO, []
+    for share in reversed(shares):
+        out.append(after)
+        after = after + share
+    return Kernel(after, tuple(reversed(out)))
+
+
+def final_kernel(steps: int) -> Kernel:
+    """The kernel of the state after the last step."""
+    return Kernel(ONE, (ONE,) * steps)
+
+
+@dataclass(frozen=True)
+class WeightClaim:
+    """A claim on a derived weight tensor: kernel-combined over t, at points of its rows (None: bias) and columns."""
+
+    history: str
+    kernel: Kernel
+    rows: Point | None
+    columns: Point
+    value: Hidden
+
+
+@dataclass(frozen=True)
+class Points:
+    """The random points at which outputs are taken, shared by all layers: an axis uses the low-order coordinates."""
+
+    t: Point
+    b: Point
+    f: Point
+    rows: Point
+    columns: Point
+
+
+def draw_points(channel: Channel, relation: Relation) -> Points:
+    """Output points of the einsums (t, b, f) and of the final state (rows, columns)."""
+    t, b, feature = _axes(relation)
+    lengths = (t.bits, b.bits, feature, feature, feature)
+    return Points(*(tuple(channel.challenges("output point", n, n)) for n in lengths))
+
+
+def _axes(relation: Relation) -> tuple[Axis, Axis, int]:
+    p = relation.parameters
+    return Axis("t", p.steps), Axis("b", p.batch), max(Axis("f", width).bits for width in p.widths)
+
+
+def check_einsums(channel: Channel, relation: Relation, points: Points) -> tuple[list[Claim], list[WeightClaim]]:
+    """Reduces every einsum and final state to claims on derived tensors.
+
+    Per einsum: output(p) + constant I(p) - scale I_b(p_b) bias(p_t, p_j) = sum_{t,k} eq(p_t, t) left(t, p_b, k) W(t, k).
+    """
+    t, _, feature = _axes(relation)
+    claims: list[Claim] = []
+    weights = _final_states(channel, relation, points, claims)
+    sums: list[Hidden] = []
+    kernel = state_kernel(points.t, t.size)
+    for einsum in relation.einsums:
+        value = channel.scalars("output", 1)[0]
+        where = (points.t, points.b, tail(points.f, einsum.axes[2]))
+        claims.append(form_claim(einsum.name, value, einsum.output, at_axes(einsum.axes, where, masked=False)))
+        value = value + at_axes(einsum.axes, where, masked=True).evaluate([x for point in where for x in point]) \
+            * einsum.constant
+        if einsum.bias is not None:
+            bias = channel.scalars("bias", 1)[0]
+            weights.append(WeightClaim(einsum.bias, kernel, None, where[2], bias))
+            inside = indicator(points.b, einsum.axes[1].size)
+            value = value - bias * (inside * relation.histories[einsum.bias].scale)
+        sums.append(value)
+    batch = channel.challenges("einsum batch", len(sums), 1)
+    degrees = [3] * t.bits + [2] * feature
+    end, claim = sumcheck.check(channel, "einsum", _dot(batch, sums), degrees)
+    state = state_kernel(end[:t.bits], t.size)
+    shared = equality(points.t, end[:t.bits])
+    for coefficient, einsum in zip(batch, relation.einsums, strict=True):
+        pair = channel.pair("einsum end")
+        claim = claim - _finish(relation, einsum, points, end, state, pair, claims, weights) * (coefficient * shared)
+    channel.zero(claim, "the einsum sumcheck")
+    return claims, weights
+
+
+def _final_states(channel: Channel, relation: Relation, points: Points, claims: list[Claim]) -> list[WeightClaim]:
+    """A claim on each final tensor at a random entry, tied to its history by the value both have there."""
+    out, kernel = [], final_kernel(relation.parameters.steps)
+    for name in relation.finals:
+        history = relation.histories[name]
+        value = channel.scalars("final state", 1)[0]
+        rows = None if history.rows is None else tail(points.rows, history.rows)
+        columns = tail(points.columns, history.columns)
+        claims.append(state_claim(f"final:{name}", history, history.final, rows, columns, value))
+        out.append(WeightClaim(name, kernel, rows, columns, value))
+    return out
+
+
+def state_claim(name: str, history: History, form: Form, rows: Point | None, columns: Point, value: Hidden) -> Claim:
+    """form - offset * I = value at an entry of a state tensor."""
+    axes = [history.columns] if history.rows is None else [history.rows, history.columns]
+    where = [columns] if rows is None else [rows, columns]
+    inside = at_axes(axes, where, masked=True).evaluate([x for point in where for x in point])
+    weight = at_axes(axes, where, masked=False)
+    return form_claim(name, value + inside * history.offset, form, weight)
+
+
+def _finish(relation: Relation, einsum: Einsum, points: Points, end: Sequence[Ext], state: Kernel, pair: Pair,
+            claims: list[Claim], weights: list[WeightClaim]) -> Hidden:
+    """The end claims of one einsum; returns its summand, zero-extended over the contracted variables it lacks."""
+    t = relation.parameters.steps
+    history = relation.histories[einsum.weights]
+    assert history.rows is not None
+    contracted = history.columns if einsum.transposed else history.rows
+    steps = Axis("t", t).bits
+    inner = tail(end[steps:], contracted)
+    outer = tail(points.f, einsum.axes[2])
+    left = relation.masked[einsum.left]
+    weight = at_axes(left.axes, (end[:steps], points.b, inner), f"mask:{left.name}" not in relation.removed)
+    claims.append(form_claim(left.name, pair.left, left.form, weight))
+    rows, columns = (outer, inner) if einsum.transposed else (inner, outer)
+    weights.append(WeightClaim(einsum.weights, state, rows, columns, pair.right))
+    gap = ONE
+    for coordinate in end[steps:len(end) - contracted.bits]:
+        gap = gap * (ONE - coordinate)
+    return pair.product * gap
+
+
+def check_histories(channel: Channel, relation: Relation, weights: Sequence[WeightClaim]) -> list[Claim]:
+    """Resolves weight claims: initial part minus a batched sumcheck over (tau, b) of kernel * activation * gradient."""
+    t, b, _ = _axes(relation)
+    claims: list[Claim] = []
+    sums = []
+    for weight in weights:
+        history = relation.histories[weight.history]
+        start = channel.scalars("initial state", 1)[0]
+        claims.append(state_claim(f"initial:{weight.history}", history, history.initial, weight.rows, weight.columns,
+                                  start))
+        sums.append(start * weight.kernel.initial - weight.value)
+    batch = channel.challenges("history batch", len(sums), 1)
+    end, claim = sumcheck.check(channel, "history", _dot(batch, sums), [3] * t.bits + [2] * b.bits)
+    gradients: dict[tuple[str, Point], Hidden] = {}
+    kernels: dict[Kernel, Ext] = {}
+    ordered = sorted(zip(batch, weights, strict=True), key=lambda entry: entry[1].rows is None)
+    for coefficient, weight in ordered:
+        history = relation.histories[weight.history]
+        if weight.kernel not in kernels:
+            kernels[weight.kernel] = weight.kernel.evaluate(end[:t.bits])
+        value = _gradient_end(channel, relation, history, weight, end, gradients, claims)
+        claim = claim - value * (coefficient * kernels[weight.kernel] * history.scale)
+    channel.zero(claim, "the history sumcheck")
+    return claims
+
+
+def _gradient_end(channel: Channel, relation: Relation, history: History, weight: WeightClaim, end: Sequence[Ext],
+                  gradients: dict[tuple[str, Point], Hidden], claims: list[Claim]) -> Hidden:
+    """A(end, rows) * G(end, columns), or G alone for a bias, with claims on what was not claimed before."""
+    key = (history.gradients, weight.columns)
+    if weight.rows is None or history.activations is None:
+        if key not in gradients:
+            gradients[key] = channel.scalars("gradient end", 1)[0]
+            claims.append(_derived(relation, history.gradients, end, weight.columns, gradients[key]))
+        return gradients[key]
+    pair = channel.pair("history end")
+    gradients.setdefault(key, pair.right)
+    claims.append(_derived(relation, history.activations, end, weight.rows, pair.left))
+    claims.append(_derived(relation, history.gradients, end, weight.columns, pair.right))
+    return pair.product
+
+
+def _derived(relation: Relation, name: str, end: Sequence[Ext], feature: Point, value: Hidden) -> Claim:
+    masked = relation.masked[name]
+    steps = masked.axes[0].bits
+    where = (end[:steps], end[steps:], feature)
+    weight = at_axes(masked.axes, where, f"mask:{name}" not in relation.removed)
+    return form_claim(name, value, masked.form, weight)
+
+
+def _dot(coefficients: Sequence[Ext], values: Sequence[Hidden]) -> Hidden:
+    out = Hidden(ZERO)
+    for coefficient, value in zip(coefficients, values, strict=True):
+        out = out + value * coefficient
+    return out
