@@ -1,0 +1,114 @@
+"""Reed–Solomon codes on the CPU: interpolation on H and evaluation on the cosets 7 zeta^c H."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from prover.backends import cpu_ntt
+from prover.backends.cpu_field import P
+from prover.backends.interface import GENERATOR, Table
+from prover.backends.threads import spread
+
+_WIDTHS = (4, 8)
+
+
+def _width(rows: int) -> int:
+    return next((w for w in _WIDTHS if w >= rows), _WIDTHS[-1])
+
+
+def _root(order: int) -> int:
+    if order < 1 or (P - 1) % order:
+        raise ValueError(f"F has no root of unity of order {order}")
+    return pow(GENERATOR, (P - 1) // order, P)
+
+
+def _twiddles(size: int, root: int, shift: int) -> Table:
+    out = np.zeros(max(size, 1), dtype=np.uint64)
+    cpu_ntt.twiddles_kernel(size, np.uint64(root), np.uint64(shift), out)
+    return out
+
+
+def _log(size: int) -> None:
+    if size < 1 or size & (size - 1):
+        raise ValueError(f"a row of {size} values: a power of two is needed")
+
+
+def interpolate(rows: Table) -> Table:
+    """Tiles uint64[ceil(R / W), N, W] of coefficients in bit-reversed order; columns beyond R are zero."""
+    count, size = rows.shape
+    _log(size)
+    width = _width(count)
+    tiles = np.empty((-(-count // width), size, width), dtype=np.uint64)
+    twiddles = _twiddles(size, pow(_root(size), -1, P), 1)
+    factor = np.uint64(pow(size, -1, P))
+
+    def work(part: int, start: int, stop: int) -> None:
+        del part
+        for k in range(start, stop):
+            cpu_ntt.load_rows_kernel(rows, k * width, tiles[k])
+            cpu_ntt.inverse_kernel(tiles[k], twiddles, factor)
+
+    spread(len(tiles), 1, work)
+    return tiles
+
+
+def _evaluate(count: int, size: int, blowup: int, fill: Callable[[int, int, Table], None]) -> Table:
+    """The codeword of the polynomials that fill(first row, 7^N zeta^cN, tile) writes for every coset."""
+    _log(size)
+    width = _width(count)
+    zeta, root = _root(size * blowup), _root(size)
+    shifts = [GENERATOR * pow(zeta, c, P) % P for c in range(blowup)]
+    twiddles = [_twiddles(size, root, shift) for shift in shifts]
+    codeword = np.empty((size * blowup, count), dtype=np.uint64)
+
+    def work(part: int, start: int, stop: int) -> None:
+        del part
+        tile = np.empty((size, width), dtype=np.uint64)
+        for k in range(start, stop):
+            for c in range(blowup):
+                fill(k * width, pow(shifts[c], size, P), tile)
+                cpu_ntt.forward_kernel(tile, twiddles[c])
+                cpu_ntt.store_kernel(tile, codeword, c * size, k * width)
+
+    spread(-(-count // width), 1, work)
+    return codeword
+
+
+def encode(coefficients: Table, blinds: Table, blowup: int) -> Table:
+    size, width = coefficients.shape[1:]
+    if blinds.shape[1] > size:
+        raise ValueError(f"encode: {blinds.shape[1]} blinds exceed the {size} values of a row")
+    order = cpu_ntt.bit_reversal(size)
+    values = np.ascontiguousarray(blinds)
+
+    def fill(first: int, z: int, tile: Table) -> None:
+        np.copyto(tile, coefficients[first // width])
+        cpu_ntt.blind_kernel(tile, values, first, order, np.uint64((z - 1) % P))
+
+    return _evaluate(blinds.shape[0], size, blowup, fill)
+
+
+def encode_polynomials(coeffs: Table, size: int, blowup: int) -> Table:
+    order = cpu_ntt.bit_reversal(size)
+    values = np.ascontiguousarray(coeffs)
+
+    def fill(first: int, z: int, tile: Table) -> None:
+        tile.fill(0)
+        cpu_ntt.wrap_kernel(values, first, order, np.uint64(z), tile)
+
+    return _evaluate(coeffs.shape[0], size, blowup, fill)
+
+
+def coefficients_natural(coefficients: Table, blinds: Table) -> Table:
+    tiles, size, width = coefficients.shape
+    count, extra = blinds.shape
+    out = np.zeros((count, size + extra), dtype=np.uint64)
+    natural = coefficients[:, cpu_ntt.bit_reversal(size), :].transpose(0, 2, 1).reshape(tiles * width, size)
+    out[:, :size] = natural[:count]
+    low = out[:, :extra]
+    out[:, :extra] = np.where(low >= blinds, low - blinds, low + (np.uint64(P) - blinds))
+    # Not additions: where t' = N the two ranges meet but never overlap.
+    out[:, size:] = blinds
+    return out
