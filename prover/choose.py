@@ -1,0 +1,177 @@
+"""From real numbers to a run in integers: quantisation, initial weights, parameters from a dry run."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verifier.schedule import batches
+from verifier.statement import Parameters
+
+from .errors import InputInvalid, OutOfRange
+from .exact import Integers, bits_needed
+from .trainer import Observed, Progress, State, run, unbounded
+
+Bytes = Callable[[int], bytes]
+MAX_RATE_BITS = 30
+MAX_WEIGHT_WIDTH = 48
+_RANGED = ("input", "activation", "output", "backward", "error", "weight")
+
+
+def quantize(values: NDArray[np.float64], bits: int, width: int, what: str) -> Integers:
+    """floor(values * 2^bits + 1/2) as int64; InputInvalid for a value outside `width` signed bits."""
+    scaled = np.floor(np.asarray(values, dtype=np.float64) * 2.0**bits + 0.5)
+    wrong = ~((scaled >= -(2.0 ** (width - 1))) & (scaled < 2.0 ** (width - 1)))
+    if wrong.any():
+        place = tuple(int(k) for k in np.argwhere(wrong)[0])
+        raise InputInvalid(
+            f"{what}: value {float(values[place])!r} at index {list(place)} is outside the fixed-point "
+            f"range +-2^{width - 1 - bits} ({bits} bits after the point, {width} in all). Scale it."
+        )
+    return np.asarray(scaled.astype(np.int64))
+
+
+def one_hot(labels: Integers, classes: int) -> Integers:
+    """[n] labels in [0, classes) -> [n, classes] rows with a single 1."""
+    if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise InputInvalid(
+            f"labels run from {labels.min()} to {labels.max()}, the last layer has {classes} outputs"
+        )
+    return np.asarray((labels[:, None] == np.arange(classes)).astype(np.int64))
+
+
+def initial_state(widths: Sequence[int], weight_bits: int, random: Bytes = secrets.token_bytes) -> State:
+    """He-uniform weights in +-sqrt(6 / d_in) at scale 2^weight_bits, zero biases.
+
+    `random(n)` gives n bytes; the default is the operating system's generator, since initial weights are
+    a secret of the run. Only tests pass a seeded one.
+    """
+    weights = []
+    for d_in, d_out in itertools.pairwise(widths):
+        words = np.frombuffer(random(8 * d_in * d_out), dtype="<u8").reshape(d_in, d_out)
+        unit = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        weights.append(np.rint((2 * unit - 1) * math.sqrt(6 / d_in) * 2.0**weight_bits).astype(np.int64))
+    return State(tuple(weights), tuple(np.zeros(d, dtype=np.int64) for d in widths[1:]))
+
+
+def rate_bits(batch: int, rate: float) -> int:
+    """e with rate / batch = 2^-e; InputInvalid, naming the nearest rates that would do, for any other."""
+    if not math.isfinite(rate) or rate <= 0:
+        raise InputInvalid(f"the learning rate must be a positive number, found {rate!r}")
+    exact = math.log2(batch / rate)
+    e = round(exact)
+    if 0 <= e <= MAX_RATE_BITS and batch / rate == 2.0**e:
+        return e
+    near = sorted(
+        {min(max(k, 0), MAX_RATE_BITS) for k in (math.floor(exact), math.ceil(exact))}, reverse=True
+    )
+    rates = " or ".join(f"{batch / 2.0**k:.17g}" for k in near)
+    raise InputInvalid(
+        f"lr / batch = {rate!r} / {batch} must be 2^-e with e from 0 to {MAX_RATE_BITS}, so that the "
+        f"weight update is exact. With batch {batch}, use lr {rates}."
+    )
+
+
+def draft_parameters(
+    *,
+    widths: Sequence[int],
+    batch: int,
+    steps: int,
+    rate: float,
+    target: str,
+    table_bits: int,
+    row_bits: int,
+    blowup_bits: int,
+    data_openings: int,
+    state_openings: int,
+    security_bits: int,
+    zero_knowledge: bool,
+    activation_bits: int = 8,
+    gradient_bits: int = 12,
+    first_step: int = 0,
+) -> Parameters:
+    """The run as asked for, with the widest ranges the format allows, for `choose_parameters` to narrow."""
+    if len(widths) < 2 or min(widths) < 1:
+        raise InputInvalid(
+            f"layers {'-'.join(map(str, widths))}: give at least two positive widths, as 64-128-10"
+        )
+    if batch < 1 or steps < 1:
+        raise InputInvalid(f"batch = {batch} and steps = {steps} must be at least 1")
+    if gradient_bits < activation_bits:
+        raise InputInvalid(
+            f"gradient bits {gradient_bits} must not be fewer than activation bits {activation_bits}"
+        )
+    wide = min(16, table_bits)
+    hot = target == "one-hot"
+    return Parameters(
+        widths=tuple(widths),
+        activation="relu",
+        loss="mse",
+        optimizer="sgd",
+        target=target,
+        batch=batch,
+        steps=steps,
+        first_step=first_step,
+        rate_bits=rate_bits(batch, rate),
+        activation_bits=activation_bits,
+        gradient_bits=gradient_bits,
+        target_bits=0 if hot else activation_bits,
+        input_width=wide,
+        target_width=1 if hot else wide,
+        activation_width=wide,
+        output_width=wide,
+        backward_width=wide,
+        error_width=wide,
+        weight_width=MAX_WEIGHT_WIDTH,
+        table_bits=table_bits,
+        row_bits=row_bits,
+        blowup_bits=blowup_bits,
+        data_openings=data_openings,
+        state_openings=state_openings,
+        security_bits=security_bits,
+        zero_knowledge=zero_knowledge,
+    )
+
+
+def choose_parameters(
+    draft: Parameters,
+    initial: State,
+    inputs: Integers,
+    targets: Integers,
+    on_step: Progress | None = None,
+    seed: bytes | None = None,
+) -> tuple[Parameters, Observed]:
+    """Trains once on a throwaway schedule and sets every width to what was seen plus one bit.
+
+    The schedule of the real run follows from commitments that do not exist yet; the spare bit covers the
+    difference. The input range is taken from the whole data set and needs no spare bit. A tensor that needs
+    more than min(16, table_bits) bits (weights: 48) is an OutOfRange that says what to change.
+    """
+    schedule = batches(
+        seed or secrets.token_bytes(32), len(inputs), draft.batch, draft.first_step, draft.steps
+    )
+    _, observed = run(unbounded(draft), initial, inputs, targets, schedule, on_step)
+    observed.ranges["input"] = (int(inputs.min()), int(inputs.max()))
+    widths: dict[str, Any] = {}
+    for name in _RANGED:
+        limit = MAX_WEIGHT_WIDTH if name == "weight" else min(16, draft.table_bits)
+        needed = max(2, observed.width(name) + (name != "input"))
+        if needed > limit:
+            raise OutOfRange(
+                f"a dry run of {draft.steps} steps shows {name} from {observed.ranges[name][0]} to "
+                f"{observed.ranges[name][1]}: with a spare bit that is {needed} bits, and at most {limit} "
+                "can be proven. Lower the learning rate, scale the inputs down or use fewer scale bits."
+            )
+        widths[f"{name}_width"] = needed
+    if draft.target == "values":
+        widths["target_width"] = bits_needed(int(targets.min()), int(targets.max()))
+        if widths["target_width"] > min(16, draft.table_bits):
+            raise OutOfRange(f"targets need {widths['target_width']} bits; scale them down")
+    return dataclasses.replace(draft, **widths), observed

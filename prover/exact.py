@@ -1,0 +1,75 @@
+"""Exact integer arithmetic at the speed of float units, and the fixed-point roundings."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import OutOfRange
+
+Integers = NDArray[np.int64]
+# Signed bits of a product sum: one below int64, so that a bias and a rounding half may still be added.
+LIMIT_BITS = 63
+_MANTISSA = 53
+
+
+def bits_needed(low: int, high: int) -> int:
+    """The least k with -2^(k-1) <= low and high < 2^(k-1)."""
+    return 1 + max(high.bit_length() if high > 0 else 0, (-1 - low).bit_length() if low < 0 else 0)
+
+
+def magnitude(values: Integers) -> int:
+    """max |x| as a Python integer, 0 for an empty array; by min and max, as -2^63 has no int64 absolute
+    value."""
+    return max(-int(values.min()), int(values.max())) if values.size else 0
+
+
+def matmul_exact(a: Integers, b: Integers) -> Integers:
+    """a @ b over the integers, [m,k] x [k,n] -> [m,n], computed by float64 matrix products.
+
+    The wider operand is split in limbs small enough that no partial product sum reaches 2^53, below which
+    float64 is exact; the limbs' products are shifted and added in int64. OutOfRange unless sum_k |a_ik| *
+    max|b| (or the same from b's side) is provably below 2^62.
+    """
+    high_a, high_b, inner = magnitude(a), magnitude(b), a.shape[1]
+    if inner * high_a * high_b >= 1 << (LIMIT_BITS - 1):
+        _refuse_overflow(a, b, high_a, high_b)
+    return _product(a, b, high_a, high_b, inner)
+
+
+def _product(a: Integers, b: Integers, high_a: int, high_b: int, inner: int) -> Integers:
+    if inner * high_a * high_b < 1 << _MANTISSA:
+        return np.asarray((a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64))
+    if high_a < high_b:
+        return _product(b.T, a.T, high_b, high_a, inner).T
+    bits = _MANTISSA - (inner * high_b).bit_length()
+    if bits < 1:
+        # Both are wide: halve this one; the recursion then splits the other.
+        bits = (high_a.bit_length() + 1) // 2
+    low = a & ((1 << bits) - 1)
+    top = a >> bits
+    high_top = (high_a >> bits) + 1
+    result = _product(top, b, high_top, high_b, inner) << bits
+    result += _product(low, b, (1 << bits) - 1, high_b, inner)
+    return result
+
+
+def _refuse_overflow(a: Integers, b: Integers, high_a: int, high_b: int) -> None:
+    """A second, tighter bound for sparse or small rows; computed in float64 with room for its rounding."""
+    rows = float(np.abs(a.astype(np.float64)).sum(axis=1).max()) * high_b
+    columns = float(np.abs(b.astype(np.float64)).sum(axis=0).max()) * high_a
+    bound = int(min(rows, columns) * (1 + 2.0**-30))
+    if bound >= 1 << (LIMIT_BITS - 1):
+        raise OutOfRange(
+            f"a product sum may need {bound.bit_length() + 1} bits, the trainer computes with "
+            f"{LIMIT_BITS}. Lower the rate, the scales or the size of the data."
+        )
+
+
+def round_half_up(values: Integers, bits: int) -> tuple[Integers, Integers]:
+    """(q, r) with values = 2^bits * q + r - 2^(bits-1) and 0 <= r < 2^bits: q = floor(values / 2^bits + 1/2).
+
+    bits >= 1; |values| + 2^(bits-1) < 2^63 is the caller's to keep (LIMIT_BITS is chosen for it).
+    """
+    raised = values + (1 << (bits - 1))
+    return raised >> bits, raised & ((1 << bits) - 1)
