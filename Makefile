@@ -1,0 +1,40 @@
+# The commands of a day. Everything runs in .venv, which `make setup` builds from pinned versions.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.zkgrad-setup
+
+.PHONY: setup check test test-services soak demo bench clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "zkgrad needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
+	touch $(STAMP)
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest
+
+# What needs more than the checkout: builds the wheel and uses it in fresh environments. A skip is a failure here.
+test-services: setup
+	$(BIN)/python -m pytest -m services --strict-markers -p tests.no_skips
+
+# Long mutation tests, hours rather than minutes.
+soak: setup
+	$(BIN)/python -m pytest -m soak
+
+demo: setup
+	$(BIN)/zkgrad demo
+
+bench: setup
+	$(BIN)/python -m bench demo
+
+clean:
+	rm -rf build dist runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache zkgrad.egg-info
