@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from verifier.errors import ParametersUnsafe
+from verifier.relation import check_bounds, training_relation
 from verifier.schedule import batches
-from verifier.statement import Parameters
+from verifier.security import check_security, shape_of
+from verifier.statement import Parameters, Statement
 
 from .errors import InputInvalid, OutOfRange
 from .exact import Integers, bits_needed
@@ -48,16 +51,18 @@ def one_hot(labels: Integers, classes: int) -> Integers:
 
 
 def initial_state(widths: Sequence[int], weight_bits: int, random: Bytes = secrets.token_bytes) -> State:
-    """He-uniform weights in +-sqrt(6 / d_in) at scale 2^weight_bits, zero biases.
+    """He-uniform weights at scale 2^weight_bits: in +-sqrt(6 / d_in) before a ReLU, +-sqrt(3 / d_in) in the
+    last layer.
 
-    `random(n)` gives n bytes; the default is the operating system's generator, since initial weights are
-    a secret of the run. Only tests pass a seeded one.
+    Biases are zero. `random(n)` gives n bytes; the default is the operating system's generator, since initial
+    weights are a secret of the run. Only tests pass a seeded one.
     """
     weights = []
-    for d_in, d_out in itertools.pairwise(widths):
+    for layer, (d_in, d_out) in enumerate(itertools.pairwise(widths)):
+        gain = 3 if layer == len(widths) - 2 else 6
         words = np.frombuffer(random(8 * d_in * d_out), dtype="<u8").reshape(d_in, d_out)
         unit = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
-        weights.append(np.rint((2 * unit - 1) * math.sqrt(6 / d_in) * 2.0**weight_bits).astype(np.int64))
+        weights.append(np.rint((2 * unit - 1) * math.sqrt(gain / d_in) * 2.0**weight_bits).astype(np.int64))
     return State(tuple(weights), tuple(np.zeros(d, dtype=np.int64) for d in widths[1:]))
 
 
@@ -151,8 +156,9 @@ def choose_parameters(
     """Trains once on a throwaway schedule and sets every width to what was seen plus one bit.
 
     The schedule of the real run follows from commitments that do not exist yet; the spare bit covers the
-    difference. The input range is taken from the whole data set and needs no spare bit. A tensor that needs
-    more than min(16, table_bits) bits (weights: 48) is an OutOfRange that says what to change.
+    difference, and is left out where it would exceed the limit of min(16, table_bits) bits (weights: 48). The
+    input range is taken from the whole data set and needs none. OutOfRange, with what to change: a tensor
+    needs more.
     """
     schedule = batches(
         seed or secrets.token_bytes(32), len(inputs), draft.batch, draft.first_step, draft.steps
@@ -162,16 +168,44 @@ def choose_parameters(
     widths: dict[str, Any] = {}
     for name in _RANGED:
         limit = MAX_WEIGHT_WIDTH if name == "weight" else min(16, draft.table_bits)
-        needed = max(2, observed.width(name) + (name != "input"))
+        needed = observed.width(name)
         if needed > limit:
+            low, high = observed.ranges[name]
             raise OutOfRange(
-                f"a dry run of {draft.steps} steps shows {name} from {observed.ranges[name][0]} to "
-                f"{observed.ranges[name][1]}: with a spare bit that is {needed} bits, and at most {limit} "
-                "can be proven. Lower the learning rate, scale the inputs down or use fewer scale bits."
+                f"a dry run of {draft.steps} steps shows {name} from {low} to {high}: that is {needed} bits, "
+                f"and at most {limit} can be proven. Lower the learning rate, scale the inputs down or "
+                "use fewer "
+                "scale bits."
             )
-        widths[f"{name}_width"] = needed
+        widths[f"{name}_width"] = max(2, min(limit, needed + (name != "input")))
     if draft.target == "values":
         widths["target_width"] = bits_needed(int(targets.min()), int(targets.max()))
         if widths["target_width"] > min(16, draft.table_bits):
             raise OutOfRange(f"targets need {widths['target_width']} bits; scale them down")
     return dataclasses.replace(draft, **widths), observed
+
+
+def choose_rows(parameters: Parameters, samples: int) -> Parameters:
+    """The same run with the row length that gives the shortest proof at the security and openings asked for.
+
+    ParametersUnsafe when no row length can give them, or when the run's integers could wrap around the field.
+    """
+    check_bounds(parameters)
+    zero = bytes(32)
+    best: tuple[int, Parameters] | None = None
+    refused: ParametersUnsafe | None = None
+    for bits in range(6, 19):
+        candidate = dataclasses.replace(parameters, row_bits=bits)
+        statement = Statement(candidate, samples, zero, zero, zero, zero, zero)
+        try:
+            shape = shape_of(statement, training_relation(statement))
+            check_security(shape, candidate, candidate.security_bits)
+        except ParametersUnsafe as error:
+            refused = error
+            continue
+        if best is not None and shape.max_bytes > best[0]:
+            break
+        best = shape.max_bytes, candidate
+    if best is None:
+        raise refused or ParametersUnsafe("no row length fits")
+    return best[1]

@@ -1,4 +1,5 @@
-"""The wheel as a stranger installs it: no dependency in the base, and a verifier that runs there and alone."""
+"""The wheel as a stranger installs it: no dependency in the base, and a verifier that runs there and
+alone."""
 
 from __future__ import annotations
 

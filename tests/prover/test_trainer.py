@@ -8,13 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prover.choose import choose_parameters, draft_parameters, initial_state, one_hot, quantize, rate_bits
+from prover.choose import (
+    choose_parameters,
+    choose_rows,
+    draft_parameters,
+    initial_state,
+    one_hot,
+    quantize,
+    rate_bits,
+)
 from prover.errors import InputInvalid, OutOfRange
 from prover.exact import bits_needed, matmul_exact, round_half_up
 from prover.model_io import load_data
 from prover.trainer import State, Trace, outputs, predict, run, train
+from verifier.errors import ParametersUnsafe
+from verifier.relation import training_relation
 from verifier.schedule import batches
-from verifier.statement import Parameters
+from verifier.security import shape_of
+from verifier.statement import Parameters, Statement
 
 DIGITS = Path(__file__).parents[2] / "examples" / "data" / "digits.csv.gz"
 SEED = bytes(32)
@@ -313,9 +324,51 @@ def test_a_run_that_needs_wider_tables_is_refused():
         choose_parameters(p, initial_state(p.widths, p.weight_bits), inputs, targets, seed=SEED)
 
 
+def test_the_spare_bit_is_left_out_where_the_tables_end():
+    p = draft(steps=20)
+    inputs, targets, _ = problem(p)
+    initial = initial_state(p.widths, p.weight_bits, np.random.default_rng(4).bytes)
+    _, seen = choose_parameters(p, initial, inputs, targets, seed=SEED)
+    tight = max(seen.width(name) for name in ("input", "activation", "output", "backward", "error"))
+    chosen, _ = choose_parameters(
+        dataclasses.replace(p, table_bits=tight), initial, inputs, targets, seed=SEED
+    )
+    assert max(chosen.activation_width, chosen.backward_width, chosen.error_width) == tight
+
+
+def test_the_row_length_is_the_one_with_the_shortest_proof():
+    p = dataclasses.replace(
+        draft(widths=(64, 128, 64, 10), batch=64, steps=32, rate=0.0625, data_openings=4, state_openings=4),
+        weight_width=32,
+        activation_width=12,
+        output_width=12,
+        backward_width=12,
+        error_width=12,
+    )
+    lengths = {}
+    for bits in (12, 13, 14, 15):
+        s = Statement(dataclasses.replace(p, row_bits=bits), 1797, *[bytes(32)] * 5)
+        lengths[bits] = shape_of(s, training_relation(s)).max_bytes
+    assert choose_rows(p, 1797).row_bits == min(lengths, key=lambda bits: lengths[bits])
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"steps": 60_000, "weight_width": 48}, "wraps around the field"),
+        ({"state_openings": 1024, "weight_width": 24}, "fewer openings"),
+    ],
+)
+def test_rows_cannot_be_chosen_for_an_unsafe_run(change, message):
+    p = dataclasses.replace(draft(), **change)
+    with pytest.raises(ParametersUnsafe, match=message):
+        choose_rows(p, 20)
+
+
 def test_initial_weights_are_he_uniform_and_fresh():
     state = initial_state((100, 50, 10), 30)
     bound = (6 / 100) ** 0.5 * 2**30
+    assert np.abs(state.weights[1]).max() <= (3 / 50) ** 0.5 * 2**30 + 1
     assert np.abs(state.weights[0]).max() <= bound + 1 and np.abs(state.weights[0]).max() > 0.9 * bound
     assert abs(state.weights[0].mean()) < 0.05 * bound and not state.biases[0].any()
     assert (state.weights[0] != initial_state((100, 50, 10), 30).weights[0]).any()
