@@ -9,11 +9,14 @@ In a transparent proof there are no pads: scalars are constants and every equati
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import MalformedProof, RejectedProof
 from .field import ONE, ZERO, Ext, P
 from .transcript import Transcript
+
+if TYPE_CHECKING:
+    from .claims import Claim
 
 # Kinds of pad: single ones, and the left, right and product members of a pair. A variable is (index << 2) | kind.
 SINGLE, LEFT, RIGHT, PRODUCT = 0, 1, 2, 3
@@ -139,6 +142,9 @@ class Channel:
     def positions(self, label: str, count: int, size: int) -> list[int]:
         """Distinct query positions, sorted."""
         return self.transcript.positions(label, count, size)
+
+    def settle(self, claims: Sequence[Claim]) -> None:
+        """Told the claims that the final merge settles; the prover's channel passes them on to its script."""
 
     def zero(self, expression: Hidden, what: str) -> None:
         """Demands that an expression in hidden scalars vanishes."""

@@ -112,3 +112,11 @@ def at_axes(axes: Sequence[Axis], points: Sequence[Sequence[Ext]], masked: bool)
 def tail(point: Sequence[Ext], axis: Axis) -> tuple[Ext, ...]:
     """The low-order coordinates of a shared point that belong to an axis."""
     return tuple(point[len(point) - axis.bits:])
+
+
+def inside(axes: Sequence[Axis], points: Sequence[Sequence[Ext]]) -> Ext:
+    """The multilinear extension of the indicator I = [every index below its axis's public size], one point an axis."""
+    out = ONE
+    for axis, point in zip(axes, points, strict=True):
+        out = out * indicator(point, axis.size)
+    return out

@@ -40,6 +40,7 @@ def check(channel: Channel, relation: Relation, claims: Sequence[Claim]) -> Merg
     Coefficients are drawn when all claims have been sent. A tensor in two products is received once more for the second
     one and tied to its value by an equation, since pads are committed a pair at a time.
     """
+    channel.settle(claims)
     batch = channel.challenges("merge batch", len(claims), 1)
     claim = Hidden(ZERO)
     for coefficient, entry in zip(batch, claims, strict=True):

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from . import sumcheck
 from .channel import Channel, Hidden, Pair
-from .claims import Claim, at_axes, form_claim, tail
-from .field import ONE, ZERO, Ext, equality, equality_table, indicator, total
+from .claims import Claim, at_axes, form_claim, inside, tail
+from .field import ONE, ZERO, Ext, equality, equality_table, total
 from .relation import Axis, Einsum, Form, History, Relation
 
 Point = tuple[Ext, ...]
@@ -98,13 +98,11 @@ def check_einsums(channel: Channel, relation: Relation, points: Points) -> tuple
         value = channel.scalars("output", 1)[0]
         where = (points.t, points.b, tail(points.f, einsum.axes[2]))
         claims.append(form_claim(einsum.name, value, einsum.output, at_axes(einsum.axes, where, masked=False)))
-        value = value + at_axes(einsum.axes, where, masked=True).evaluate([x for point in where for x in point]) \
-            * einsum.constant
+        value = value + inside(einsum.axes, where) * einsum.constant
         if einsum.bias is not None:
             bias = channel.scalars("bias", 1)[0]
             weights.append(WeightClaim(einsum.bias, kernel, None, where[2], bias))
-            inside = indicator(points.b, einsum.axes[1].size)
-            value = value - bias * (inside * relation.histories[einsum.bias].scale)
+            value = value - bias * (inside(einsum.axes[1:2], where[1:2]) * relation.histories[einsum.bias].scale)
         sums.append(value)
     batch = channel.challenges("einsum batch", len(sums), 1)
     degrees = [3] * t.bits + [2] * feature
@@ -135,9 +133,8 @@ def state_claim(name: str, history: History, form: Form, rows: Point | None, col
     """form - offset * I = value at an entry of a state tensor."""
     axes = [history.columns] if history.rows is None else [history.rows, history.columns]
     where = [columns] if rows is None else [rows, columns]
-    inside = at_axes(axes, where, masked=True).evaluate([x for point in where for x in point])
     weight = at_axes(axes, where, masked=False)
-    return form_claim(name, value + inside * history.offset, form, weight)
+    return form_claim(name, value + inside(axes, where) * history.offset, form, weight)
 
 
 def _finish(relation: Relation, einsum: Einsum, points: Points, end: Sequence[Ext], state: Kernel, pair: Pair,

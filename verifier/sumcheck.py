@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from .channel import Channel, Hidden
-from .field import ONE, Ext
+from .field import ONE, Ext, P
+
+
+def _inverse_denominators(degree: int) -> list[int]:
+    return [pow(prod(k - j for j in range(degree + 1) if j != k), -1, P) for k in range(degree + 1)]
+
+
+_DENOMINATORS = [_inverse_denominators(degree) for degree in range(4)]
 
 
 def lagrange(degree: int, x: Ext) -> list[Ext]:
-    """The weights that evaluate at x a polynomial known at 0, 1, ..., degree."""
+    """The weights that evaluate at x a polynomial known at 0, 1, ..., degree; degree <= 3."""
     weights = []
-    for k in range(degree + 1):
-        numerator, denominator = ONE, 1
+    for k, inverse in enumerate(_DENOMINATORS[degree]):
+        numerator = Ext((inverse, 0, 0))
         for j in range(degree + 1):
             if j != k:
-                numerator, denominator = numerator * (x - j), denominator * (k - j)
-        weights.append(numerator * Ext.of(denominator).inverse())
+                numerator = numerator * (x - j)
+        weights.append(numerator)
     return weights
 
 

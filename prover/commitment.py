@@ -1,0 +1,142 @@
+"""The prover's side of the commitment: encode, hash, open, and the one combined row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from verifier.channel import Opened
+from verifier.commitment import Code, evaluate_on_subgroup, group_rows, leaf_prefix
+from verifier.field import Ext
+from verifier.merge import committed_bits
+from verifier.relation import GROUPS, Relation
+
+from .backends.interface import Backend, Digests, Table
+from .dialogue import Draw, Say, Script
+from .merge import padded, product_names
+from .randomness import Randomness
+
+
+@dataclass(frozen=True)
+class Blinding:
+    """The secret randomness of one commitment: t' coefficients a row, F[R, t'], and a 32-byte salt a leaf."""
+
+    blinds: Table
+    salts: Digests
+
+
+@dataclass
+class Committed:
+    """One group's rows F[R, N] with blinding, its codeword F[n, words] and the levels of its tree."""
+
+    rows: Table
+    blinding: Blinding
+    coefficients: object
+    codeword: Table
+    levels: list[Digests]
+
+    @property
+    def root(self) -> bytes:
+        """The Merkle root."""
+        return self.levels[-1].tobytes()
+
+
+def stack_rows(relation: Relation, group: str, tensors: Mapping[str, Table]) -> Table:
+    """The rows of a group, F[R, N], tensors padded to whole rows."""
+    parts = [padded(tensors[name], 1 << committed_bits(relation, name)) for name, _ in group_rows(relation, group)]
+    return np.concatenate(parts).reshape(-1, 1 << relation.parameters.row_bits)
+
+
+def draw_blinding(rows: int, blinds: int, positions: int, randomness: Randomness) -> Blinding:
+    """Fresh randomness for a commitment of `rows` rows."""
+    return Blinding(randomness.elements(rows, blinds), randomness.salts(positions))
+
+
+def commit_rows(backend: Backend, code: Code, label: str, rows: Table, blinding: Blinding,
+                mask: Table | None = None) -> Committed:
+    """Encodes rows (and the coefficients F[3, m] of a mask row, if the group carries it) and builds the tree."""
+    blowup = 1 << code.blowup_bits
+    coefficients = backend.interpolate(rows)
+    codeword = backend.encode(coefficients, blinding.blinds, blowup)
+    if mask is not None:
+        extra = backend.encode_polynomials(mask, code.row, blowup)
+        codeword = np.ascontiguousarray(np.concatenate([codeword, extra], axis=1))
+    leaves = backend.hash_columns(codeword, leaf_prefix(label), blinding.salts)
+    return Committed(rows, blinding, coefficients, codeword, backend.merkle_levels(leaves))
+
+
+def open_columns(committed: Committed, positions: Sequence[int]) -> Opened:
+    """Columns, salts and the sibling nodes of their joint paths, level by level."""
+    columns = [[int(word) for word in committed.codeword[q]] for q in positions]
+    salts = [committed.blinding.salts[q].tobytes() for q in positions]
+    nodes: list[bytes] = []
+    level = list(positions)
+    for digests in committed.levels[:-1]:
+        present = set(level)
+        nodes += [digests[q ^ 1].tobytes() for q in level if q ^ 1 not in present]
+        level = sorted({q >> 1 for q in level})
+    return Opened(salts, columns, nodes)
+
+
+def prove_value(backend: Backend, relation: Relation, code: Code, groups: Mapping[str, Committed], mask: Table,
+                point: Sequence[Ext], products: Sequence[tuple[str, ...]]) -> Script[None]:
+    """Twin of the end of `verifier.merge.check` and of `verifier.commitment.check_value`."""
+    column = point[len(point) - code.row_bits:]
+    folded = {name: row for group in GROUPS for name, row in _fold_rows(backend, relation, group, groups, point)}
+    eq = backend.eq_table(column)
+    values = {name: Ext(backend.inner(row, eq)) for name, row in folded.items()}
+    known: set[str] = set()
+    for names in products:
+        yield Say("merge end", [values[name] for name in names])
+        known |= set(names)
+    for name in relation.tensors:
+        if name not in known:
+            yield Say("merge end", [values[name]])
+    mask_row = [Ext((int(a), int(b), int(c))) for a, b, c in mask.T]
+    yield Say("mask value", [evaluate_on_subgroup(mask_row, column)])
+    coefficients = yield Draw("tensor coefficients", len(relation.tensors))
+    (rho,) = yield Draw("rho", 1)
+    scale = {name: c * rho for name, c in zip(relation.tensors, coefficients, strict=True)}
+    row = _combined_row(backend, relation, code, groups, mask, point, folded, scale)
+    yield Say("combined row", [Ext((int(a), int(b), int(c))) for a, b, c in row.T])
+
+
+def _row_table(backend: Backend, relation: Relation, name: str, point: Sequence[Ext]) -> Table:
+    bits = committed_bits(relation, name)
+    return backend.eq_table(point[len(point) - bits:len(point) - relation.parameters.row_bits])
+
+
+def _fold_rows(backend: Backend, relation: Relation, group: str, groups: Mapping[str, Committed],
+               point: Sequence[Ext]) -> list[tuple[str, Table]]:
+    """Each tensor of a group with its rows combined by eq at the row coordinates of the point: K[3, N]."""
+    out, first = [], 0
+    for name, count in group_rows(relation, group):
+        rows = groups[group].rows[first:first + count]
+        out.append((name, backend.combine_rows(_row_table(backend, relation, name, point), rows)))
+        first += count
+    return out
+
+
+def _combined_row(backend: Backend, relation: Relation, code: Code, groups: Mapping[str, Committed], mask: Table,
+                  point: Sequence[Ext], folded: Mapping[str, Table], scale: Mapping[str, Ext]) -> Table:
+    """Coefficients K[3, N + t'] of rho * sum of weight * row + mask."""
+    values = np.zeros((3, code.row), dtype=np.uint64)
+    blinds = np.zeros((3, code.combined - code.row), dtype=np.uint64)
+    for group in GROUPS:
+        first = 0
+        for name, count in group_rows(relation, group):
+            values = backend.add(values, backend.scale(folded[name], scale[name]))
+            weights = backend.scale(_row_table(backend, relation, name, point), scale[name])
+            own = np.ascontiguousarray(groups[group].blinding.blinds[first:first + count])
+            share = backend.combine_rows(weights, own)
+            head = np.ascontiguousarray(blinds[:, :share.shape[1]])
+            blinds[:, :share.shape[1]] = backend.add(head, share)
+            first += count
+    row = backend.coefficients_natural(backend.interpolate(values), blinds)
+    return backend.add(np.ascontiguousarray(row), mask)
+
+
+__all__ = ["Blinding", "Committed", "commit_rows", "draw_blinding", "open_columns", "product_names", "prove_value",
+           "stack_rows"]

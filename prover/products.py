@@ -1,0 +1,199 @@
+"""The prover's side of the einsum and history arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from verifier.claims import tail
+from verifier.field import Ext
+from verifier.products import Kernel, Point, Points, final_kernel, state_kernel
+from verifier.relation import Axis, Einsum, Relation
+
+from . import sumcheck
+from .backends.interface import Backend, Table
+from .dialogue import Draw, Say, Script
+from .sumcheck import ProductTerm
+from .witness import Witness
+
+
+@dataclass(frozen=True)
+class WeightQuery:
+    """A derived weight tensor asked for at kernel-combined steps and points of its rows (None: bias) and columns."""
+
+    history: str
+    kernel: Kernel
+    rows: Point | None
+    columns: Point
+
+
+class Folder:
+    """Folds of derived tensors at random points, each computed once."""
+
+    def __init__(self, backend: Backend, relation: Relation, witness: Witness) -> None:
+        self.backend, self.relation, self.witness = backend, relation, witness
+        p = relation.parameters
+        self.steps, self.places = 1 << Axis("t", p.steps).bits, 1 << Axis("b", p.batch).bits
+        self._features: dict[tuple[str, Point], Table] = {}
+
+    def cube(self, name: str) -> Table:
+        """A derived tensor as F[t, b, feature]."""
+        return self.witness.derived[name].reshape(self.steps, self.places, -1)
+
+    def at_feature(self, name: str, point: Point) -> Table:
+        """tensor(t, b, point) as K[3, t * b]."""
+        key = (name, point)
+        if key not in self._features:
+            flat = self.witness.derived[name].reshape(self.steps * self.places, -1)
+            self._features[key] = self.backend.contract_last(flat, self.backend.eq_table(point))
+        return self._features[key]
+
+    def at_sample(self, name: str, point: Point) -> Table:
+        """tensor(t, point, feature) as K[3, t * feature]."""
+        eq = self.backend.eq_table(point)
+        weights = np.ascontiguousarray(np.broadcast_to(eq[:, None, :], (3, self.steps, self.places)))
+        return self.backend.contract_middle(self.cube(name), weights).reshape(3, -1)
+
+    def gradient_sums(self, name: str, weights: Table) -> Table:
+        """sum_b tensor(t, b, feature) * weights(t, b) as K[3, t, feature]; weights K[3, t * b]."""
+        return self.backend.contract_middle(self.cube(name), weights.reshape(3, self.steps, self.places))
+
+    def state(self, name: str) -> Table:
+        """The first state of a weight matrix as F[rows, columns], of a bias as F[1, columns]."""
+        history = self.relation.histories[name]
+        return self.witness.states[name].reshape(-1, 1 << history.columns.bits)
+
+    def state_line(self, name: str, point: Point, over_rows: bool) -> Table:
+        """W_0(., point) over its rows, or W_0(point, .) over its columns."""
+        eq = self.backend.eq_table(point)
+        matrix = self.state(name)
+        return self.backend.contract_last(matrix, eq) if over_rows else self.backend.combine_rows(eq, matrix)
+
+    def state_value(self, name: str, rows: Point | None, columns: Point) -> Ext:
+        """W_0(rows, columns)."""
+        line = self.backend.contract_last(self.state(name), self.backend.eq_table(columns))
+        return Ext(self.backend.inner(line, self.backend.eq_table(rows or ())))
+
+    def weights_over_time(self, einsum: Einsum, point: Point) -> Table:
+        """W_t at a point of its output axis, over (t, contracted axis): K[3, t * contracted]; zero for t >= steps.
+
+        W_t(., j) = W_0(., j) - sum over tau < t of sum_b A_tau(b, .) G_tau(b, j), by one running sum.
+        """
+        history = self.relation.histories[einsum.weights]
+        assert history.activations is not None
+        inner, outer = (history.gradients, history.activations) if einsum.transposed \
+            else (history.activations, history.gradients)
+        sums = self.gradient_sums(inner, self.at_feature(outer, point))
+        line = self.state_line(einsum.weights, point, over_rows=not einsum.transposed)
+        out = np.zeros((3, self.steps, line.shape[1]), dtype=np.uint64)
+        for t in range(self.relation.parameters.steps):
+            out[:, t] = line
+            line = self.backend.sub(line, np.ascontiguousarray(sums[:, t]))
+        return out.reshape(3, -1)
+
+    def weight_value(self, query: WeightQuery, start: Ext) -> Ext:
+        """The value of a weight query whose first state has the value `start` there."""
+        history = self.relation.histories[query.history]
+        steps = np.zeros((3, self.steps), dtype=np.uint64)
+        steps[:, :len(query.kernel.steps)] = np.array(query.kernel.steps, dtype=np.uint64).T
+        kernel = np.ascontiguousarray(np.repeat(steps, self.places, axis=1))
+        gradient = self.at_feature(history.gradients, query.columns)
+        product = self.backend.mul(kernel, gradient)
+        if query.rows is None or history.activations is None:
+            change = Ext(self.backend.total(product)) * history.scale
+        else:
+            change = Ext(self.backend.inner(product, self.at_feature(history.activations, query.rows)))
+        return start * query.kernel.initial - change
+
+
+def prove(backend: Backend, relation: Relation, witness: Witness) -> Script[Points]:
+    """Twin of `verifier.products`: output points, einsum sumcheck, history sumcheck."""
+    folder = Folder(backend, relation, witness)
+    p = relation.parameters
+    t, b = Axis("t", p.steps).bits, Axis("b", p.batch).bits
+    feature = max(Axis("f", width).bits for width in p.widths)
+    drawn = []
+    for count in (t, b, feature, feature, feature):
+        drawn.append(tuple((yield Draw("output point", count))))
+    points = Points(*drawn)
+    queries = yield from _final_states(folder, relation, points)
+    terms = yield from _outputs(folder, relation, points, queries)
+    batch = yield Draw("einsum batch", len(terms))
+    steps = backend.eq_table(points.t)
+    products = []
+    for coefficient, (left, weights) in zip(batch, terms, strict=True):
+        width = left.shape[1] >> t
+        shared = np.ascontiguousarray(np.repeat(backend.scale(steps, coefficient), width, axis=1))
+        absent = (t, t + feature - (width - 1).bit_length())
+        products.append(ProductTerm(backend, [shared, left, weights], absent, leading=t))
+    end = yield from sumcheck.prove("einsum", products, [3] * t + [2] * feature)
+    state = state_kernel(end[:t], p.steps)
+    for einsum, term in zip(relation.einsums, products, strict=True):
+        yield Say("einsum end", term.ends())
+        history = relation.histories[einsum.weights]
+        assert history.rows is not None
+        inner = tail(end[t:], history.columns if einsum.transposed else history.rows)
+        outer = tail(points.f, einsum.axes[2])
+        rows, columns = (outer, inner) if einsum.transposed else (inner, outer)
+        queries.append(WeightQuery(einsum.weights, state, rows, columns))
+    yield from _histories(folder, relation, queries, (t, b))
+    return points
+
+
+def _final_states(folder: Folder, relation: Relation, points: Points) -> Script[list[WeightQuery]]:
+    queries = []
+    kernel = final_kernel(relation.parameters.steps)
+    for name in relation.finals:
+        history = relation.histories[name]
+        rows = None if history.rows is None else tail(points.rows, history.rows)
+        query = WeightQuery(name, kernel, rows, tail(points.columns, history.columns))
+        queries.append(query)
+        yield Say("final state", [folder.weight_value(query, folder.state_value(name, rows, query.columns))])
+    return queries
+
+
+def _outputs(folder: Folder, relation: Relation, points: Points,
+             queries: list[WeightQuery]) -> Script[list[tuple[Table, Table]]]:
+    """Sends every einsum's output (and bias) at the output point; returns each one's two tables over (t, contracted)."""
+    backend, terms = folder.backend, []
+    kernel = state_kernel(points.t, relation.parameters.steps)
+    for einsum in relation.einsums:
+        outer = tail(points.f, einsum.axes[2])
+        where = backend.eq_table((*points.t, *points.b, *outer))
+        value = sum((Ext(backend.inner(where, folder.witness.tensors[name])) * c
+                     for c, (name,) in einsum.output.terms), Ext.of(0))
+        yield Say("output", [value])
+        if einsum.bias is not None:
+            query = WeightQuery(einsum.bias, kernel, None, outer)
+            queries.append(query)
+            yield Say("bias", [folder.weight_value(query, folder.state_value(einsum.bias, None, outer))])
+        terms.append((folder.at_sample(einsum.left, points.b), folder.weights_over_time(einsum, outer)))
+    return terms
+
+
+def _histories(folder: Folder, relation: Relation, queries: Sequence[WeightQuery], bits: tuple[int, int]) -> Script[None]:
+    backend = folder.backend
+    for query in queries:
+        yield Say("initial state", [folder.state_value(query.history, query.rows, query.columns)])
+    batch = yield Draw("history batch", len(queries))
+    terms = []
+    for coefficient, query in zip(batch, queries, strict=True):
+        history = relation.histories[query.history]
+        steps = np.zeros((3, folder.steps), dtype=np.uint64)
+        steps[:, :len(query.kernel.steps)] = np.array(query.kernel.steps, dtype=np.uint64).T
+        kernel = np.repeat(backend.scale(steps, coefficient * history.scale), folder.places, axis=1)
+        tables = [np.ascontiguousarray(kernel), folder.at_feature(history.gradients, query.columns)]
+        if query.rows is not None and history.activations is not None:
+            tables.append(folder.at_feature(history.activations, query.rows))
+        terms.append(ProductTerm(backend, tables, leading=bits[0]))
+    yield from sumcheck.prove("history", terms, [3] * bits[0] + [2] * bits[1])
+    known = set()
+    for query, term in sorted(zip(queries, terms, strict=True), key=lambda entry: entry[0].rows is None):
+        key = (relation.histories[query.history].gradients, query.columns)
+        if query.rows is not None:
+            yield Say("history end", term.ends()[::-1])
+        elif key not in known:
+            yield Say("gradient end", term.ends())
+        known.add(key)

@@ -1,0 +1,92 @@
+"""The prover's side of sumcheck: terms that are products of tables, bound together one variable a round."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from verifier.field import ONE, ZERO, Ext
+from verifier.sumcheck import lagrange
+
+from .backends.interface import Backend, Table
+from .dialogue import Draw, Say, Script
+
+
+class ProductTerm:
+    """sum_x prod_k table_k(x) over the variables it has; `absent` are rounds (first, end) of variables it lacks.
+
+    In an absent variable X the term is zero-extended: it contributes value * (1 - X). Tables are F[n] or K[3, n], all
+    of one size, and are replaced by their folds. With `leading` = m the first table depends on the variables of the
+    first m rounds alone, so that the term has one degree less in the others.
+    """
+
+    def __init__(self, backend: Backend, tables: Sequence[Table], absent: tuple[int, int] = (0, 0),
+                 leading: int | None = None) -> None:
+        self._backend = backend
+        self.tables = list(tables)
+        self._absent, self._leading = absent, leading
+        self._scale = ONE  # the leading table, and prod (1 - r) over the absent variables bound so far
+        self.value = self._total()
+        self._line: list[Ext] = []
+        self._drop_leading(0)
+
+    def _drop_leading(self, bound: int) -> None:
+        """When its variables are bound, the leading table is one number: a factor of the term."""
+        if bound == self._leading:
+            self._scale = self._scale * _element(self.tables.pop(0), 0)
+
+    def _total(self) -> Ext:
+        tables = self.tables
+        head = tables[0] if len(tables) < 3 else self._backend.mul(tables[0], tables[1])
+        if len(tables) == 1:
+            return Ext(self._backend.total(head))
+        return Ext(self._backend.inner(head, tables[-1]))
+
+    def round(self, number: int, degree: int) -> list[Ext]:
+        """The term's round polynomial at 0, 1, ..., degree."""
+        if self._absent[0] <= number < self._absent[1]:
+            return [self.value * (1 - x) for x in range(degree + 1)]
+        sums = [Ext(value) * self._scale for value in self._backend.round_sums(self.tables)]
+        self._line = [sums[0], self.value - sums[0], *sums[1:]]
+        own = len(self._line) - 1
+        return self._line + [_at(self._line, Ext.of(x)) for x in range(own + 1, degree + 1)]
+
+    def bind(self, number: int, challenge: Ext) -> None:
+        """Binds the round's variable."""
+        if self._absent[0] <= number < self._absent[1]:
+            self.value = self.value * (ONE - challenge)
+            self._scale = self._scale * (ONE - challenge)
+            return
+        self.value = _at(self._line, challenge)
+        self.tables = [self._backend.fold(table, challenge) for table in self.tables]
+        self._drop_leading(number + 1)
+
+    def ends(self) -> list[Ext]:
+        """The values of the tables (without the leading one) at the end point, when all variables are bound."""
+        return [_element(table, 0) for table in self.tables]
+
+
+def _element(table: Table, index: int) -> Ext:
+    return Ext.of([int(v) for v in table[:, index]]) if table.ndim == 2 else Ext.of(int(table[index]))
+
+
+def _at(values: Sequence[Ext], x: Ext) -> Ext:
+    """A polynomial known at 0, 1, ..., d, evaluated at x."""
+    out = ZERO
+    for weight, value in zip(lagrange(len(values) - 1, x), values, strict=True):
+        out = out + weight * value
+    return out
+
+
+def prove(label: str, terms: Sequence[ProductTerm], degrees: Iterable[int]) -> Script[list[Ext]]:
+    """Twin of `verifier.sumcheck.check`; returns the random point."""
+    point = []
+    for number, degree in enumerate(degrees):
+        sums = [ZERO] * (degree + 1)
+        for term in terms:
+            sums = [a + b for a, b in zip(sums, term.round(number, degree), strict=True)]
+        yield Say(f"{label} round", [sums[0], *sums[2:]])
+        (challenge,) = yield Draw(f"{label} round", 1)
+        for term in terms:
+            term.bind(number, challenge)
+        point.append(challenge)
+    return point

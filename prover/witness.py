@@ -1,0 +1,135 @@
+"""The trace of a run as the named tensors of its relation, padded and in the field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verifier.field import P
+from verifier.relation import Axis, Form, Lookup, Relation, Table as LookupTable, limb_widths
+from verifier.statement import Parameters
+
+from .backends.interface import Backend, Table
+from .errors import WitnessUnsatisfied
+from .trainer import State, Trace
+
+Integers = NDArray[np.int64]
+
+
+@dataclass
+class Witness:
+    """Flat F tables by name: committed tensors, derived tensors over (t, b, feature), and first states (rows, columns).
+
+    All are row-major with every axis padded to a power of two.
+    """
+
+    tensors: dict[str, Table]
+    derived: dict[str, Table]
+    states: dict[str, Table]
+
+
+def to_field(values: Integers) -> Table:
+    """Signed integers of magnitude below p as canonical field elements."""
+    return np.where(values < 0, values.astype(np.uint64) + np.uint64(P), values.astype(np.uint64)).astype(np.uint64)
+
+
+def pad(values: Integers, axes: Sequence[Axis]) -> Integers:
+    """Zero-pads each axis to its power of two and flattens row-major."""
+    out = np.zeros([1 << axis.bits for axis in axes], dtype=np.int64)
+    out[tuple(slice(0, axis.size) for axis in axes)] = values
+    return out.reshape(-1)
+
+
+def limbs(values: Integers, width: int, p: Parameters) -> list[Integers]:
+    """Base-2^table_bits digits of non-negative integers below 2^width, lowest first."""
+    out = []
+    for bits in limb_widths(width, p.table_bits):
+        out.append(values & ((1 << bits) - 1))
+        values = values >> bits
+    return out
+
+
+def state_integers(state: State, prefix: str, relation: Relation) -> dict[str, Integers]:
+    """The offset-binary limbs of a state, by tensor name ("initial" or "final" as prefix), padded and flat."""
+    p, out = relation.parameters, {}
+    for l in range(p.layers):
+        for name, values in ((f"W{l}", state.weights[l]), (f"b{l}", state.biases[l])):
+            for k, limb in enumerate(limbs(values + (1 << (p.weight_width - 1)), p.weight_width, p)):
+                tensor = relation.tensors[f"{prefix}.{name}.{k}"]
+                out[tensor.name] = pad(limb, tensor.axes)
+    return out
+
+
+def data_integers(inputs: Integers, targets: Integers, relation: Relation) -> dict[str, Integers]:
+    """The data set's two tables, padded and flat."""
+    names = {"data.input": inputs, "data.target": targets}
+    return {name: pad(values, relation.tensors[name].axes) for name, values in names.items()}
+
+
+def batch_integers(trace: Trace, relation: Relation) -> dict[str, Integers]:
+    """The tensors of all steps that a proof commits, padded and flat."""
+    p, axes = relation.parameters, relation.tensors
+    whole: dict[str, Integers] = {"input": trace.inputs, "target": trace.targets}
+    for l in range(p.layers):
+        whole[f"Y{l}"] = trace.Y[l]
+        whole |= {f"R{l}.{k}": limb for k, limb in enumerate(limbs(trace.R[l], p.weight_bits, p))}
+        if l < p.layers - 1:
+            whole[f"D{l}"] = trace.D[l]
+            whole[f"GA{l + 1}"] = trace.GA[l]
+            remainder = limbs(trace.RG[l], p.weight_bits, p)
+            whole |= {f"RG{l + 1}.{k}": limb for k, limb in enumerate(remainder)}
+    return {name: pad(values, axes[name].axes) for name, values in whole.items()}
+
+
+def derived_integers(trace: Trace, relation: Relation) -> dict[str, Integers]:
+    """Activations A and gradients G of all steps, padded and flat; zero in the padding."""
+    whole = {f"A{l}": values for l, values in enumerate(trace.A)} | {f"G{l}": v for l, v in enumerate(trace.G)}
+    return {name: pad(values, relation.masked[name].axes) for name, values in whole.items()}
+
+
+def evaluate_form(form: Form, tensors: Mapping[str, Integers]) -> Integers:
+    """A linear form over integer tensors."""
+    first, (name,) = form.terms[0]
+    out: Integers = first * tensors[name]
+    for coefficient, (name,) in form.terms[1:]:
+        out = out + coefficient * tensors[name]
+    return out
+
+
+def lookup_rows(lookup: Lookup, tensors: Mapping[str, Integers], strict: bool) -> Integers:
+    """Table rows that a column's entries stand in. Entries outside their table are an error, or left out."""
+    rows = evaluate_form(lookup.x, tensors) + lookup.shift
+    bad = (rows < 0) | (rows >= 1 << lookup.table.bits)
+    if lookup.y is not None:
+        wanted = rows > 1 << (lookup.table.bits - 1)
+        bad |= evaluate_form(lookup.y, tensors) != wanted
+    if bad.any() and strict:
+        place = int(np.flatnonzero(bad)[0])
+        raise WitnessUnsatisfied(f"{lookup.name}: row {int(rows[place])} at entry {place} is not in {lookup.table.name}")
+    return rows[~bad] if bad.any() else rows
+
+
+def count_lookups(backend: Backend, relation: Relation, tensors: Mapping[str, Integers],
+                  strict: bool = True) -> dict[str, Table]:
+    """How often each row of each table is looked up."""
+    def counts(table: LookupTable) -> Table:
+        columns = [lookup_rows(lookup, tensors, strict) for lookup in relation.lookups if lookup.table == table]
+        return backend.count_table(columns, 1 << table.bits)
+    return {f"count:{table.name}": counts(table) for table in relation.tables()}
+
+
+def build_witness(backend: Backend, relation: Relation, integers: Mapping[str, Integers],
+                  derived: Mapping[str, Integers], strict: bool = True) -> Witness:
+    """All tables of a proof from the padded integers of every committed and derived tensor."""
+    tensors = {name: to_field(values) for name, values in integers.items()}
+    tensors |= count_lookups(backend, relation, integers, strict)
+    states = {}
+    for name, history in relation.histories.items():
+        axes = [history.columns] if history.rows is None else [history.rows, history.columns]
+        inside = pad(np.ones([axis.size for axis in axes], dtype=np.int64), axes)
+        states[name] = to_field(evaluate_form(history.initial, integers) - history.offset * inside)
+    ordered = {name: tensors[name] for name in relation.tensors}
+    return Witness(ordered, {name: to_field(values) for name, values in derived.items()}, states)
