@@ -1,0 +1,104 @@
+"""From integers to a statement and back to a proof's job: what a run does between training and proving."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from verifier.relation import Relation, training_relation
+from verifier.security import shape_of
+from verifier.statement import Parameters, Statement
+
+from .backends.interface import Backend, Table
+from .commitment import Blinding
+from .exact import Integers
+from .prove import Job, commit_group, prepare
+from .randomness import Randomness
+from .trainer import State, Trace
+from .witness import (
+    batch_integers,
+    build_witness,
+    data_integers,
+    derived_integers,
+    state_integers,
+    to_field,
+)
+
+ZERO_ROOT = bytes(32)
+
+
+def run_integers(
+    relation: Relation, inputs: Integers, targets: Integers, trace: Trace
+) -> dict[str, Integers]:
+    """Every committed tensor of a run but the multiplicities, padded and flat, by name."""
+    return (
+        batch_integers(trace, relation)
+        | data_integers(inputs, targets, relation)
+        | state_integers(trace.initial, "initial", relation)
+        | state_integers(trace.final, "final", relation)
+    )
+
+
+def _commit(
+    backend: Backend,
+    statement: Statement,
+    group: str,
+    integers: Mapping[str, Integers],
+    randomness: Randomness,
+) -> tuple[bytes, Blinding]:
+    """Root and secrets of one standing group. The codeword is not kept: the prover encodes again from the
+    secrets."""
+    relation = training_relation(statement)
+    code = shape_of(statement, relation).code
+    tensors: dict[str, Table] = {name: to_field(values) for name, values in integers.items()}
+    committed = commit_group(backend, relation, code, group, tensors, randomness=randomness)
+    return committed.root, committed.blinding
+
+
+def commit_start(
+    backend: Backend,
+    parameters: Parameters,
+    inputs: Integers,
+    targets: Integers,
+    initial: State,
+    randomness: Randomness | None = None,
+) -> tuple[Statement, dict[str, Blinding]]:
+    """Commits the data set and the initial state of a run that starts at step 0.
+
+    Returns a statement whose nonce and final root are still zero, and the secret blindings of "data" and
+    "initial". The auditor draws the nonce after seeing these two roots; `batches` of the statement with it is
+    the schedule.
+    """
+    randomness = randomness or Randomness()
+    zero = ZERO_ROOT
+    draft = Statement(parameters, len(inputs), zero, zero, zero, zero, zero)
+    relation = training_relation(draft)
+    data = _commit(backend, draft, "data", data_integers(inputs, targets, relation), randomness)
+    state = _commit(backend, draft, "initial", state_integers(initial, "initial", relation), randomness)
+    statement = dataclasses.replace(draft, data_root=data[0], initial_root=state[0], origin_root=state[0])
+    return statement, {"data": data[1], "initial": state[1]}
+
+
+def commit_final(
+    backend: Backend, statement: Statement, final: State, randomness: Randomness | None = None
+) -> tuple[Statement, Blinding]:
+    """Commits the final state; returns the complete statement and the secret blinding."""
+    integers = state_integers(final, "final", training_relation(statement))
+    root, blinding = _commit(backend, statement, "final", integers, randomness or Randomness())
+    return dataclasses.replace(statement, final_root=root), blinding
+
+
+def assemble(
+    backend: Backend,
+    statement: Statement,
+    inputs: Integers,
+    targets: Integers,
+    trace: Trace,
+    blindings: Mapping[str, Blinding],
+    minimum_security: int,
+) -> Job:
+    """Everything `prover.prove.prove` needs. WitnessUnsatisfied when a value is outside its table."""
+    relation, shape = prepare(statement, minimum_security)
+    integers = run_integers(relation, inputs, targets, trace)
+    witness = build_witness(backend, relation, integers, derived_integers(trace, relation))
+    return Job(statement, relation, shape, witness, blindings)
