@@ -1,121 +1,137 @@
-"""Every constraint of a relation on a witness, in integers and without a proof: the naive reading of the relation.
+"""Every claim of the relation, checked on the integers themselves: what `zkgrad check` runs, and no proof.
 
-Slow and plain on purpose: it says which claim fails first, where, and with what numbers.
+Each check reads the relation's own description of a claim, so that a claim without a check cannot go
+unnoticed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from verifier.relation import Axis, Einsum, Form, History, Relation
+from verifier.relation import Einsum, Form, History, Relation
 from verifier.statement import Statement
 
 from .errors import WitnessUnsatisfied
-from .exact import matmul_exact
-from .witness import Integers, evaluate_form, lookup_rows
+from .exact import Integers, matmul_exact
+from .session import run_integers
+from .trainer import Trace
+from .witness import lookup_rows
+
+Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Checked:
-    """What was checked: the number of claims and of single equations."""
+@dataclass
+class _Run:
+    """The committed tensors without padding, and the weights of the step that is being checked."""
 
-    claims: int
-    equations: int
+    relation: Relation
+    tensors: Mapping[str, Integers]
+    weights: dict[str, Integers] = field(default_factory=dict)
+
+    def cut(self, name: str) -> Integers:
+        """A committed tensor in its public shape."""
+        axes = self.relation.tensors[name].axes
+        whole = self.tensors[name].reshape([1 << axis.bits for axis in axes])
+        return whole[tuple(slice(0, axis.size) for axis in axes)]
+
+    def form(self, form: Form, step: int | None = None) -> Integers:
+        """A linear form over products of committed tensors, of one step or of all."""
+        total: Integers | None = None
+        for coefficient, names in form.terms:
+            product = np.asarray(coefficient, dtype=np.int64)
+            for name in names:
+                product = product * (self.cut(name) if step is None else self.cut(name)[step])
+            total = product if total is None else total + product
+        assert total is not None
+        return total
+
+    def derived(self, name: str, step: int) -> Integers:
+        """An activation or gradient of one step, [B, d]."""
+        return self.form(self.relation.masked[name].form, step)
 
 
-def check_witness(statement: Statement, relation: Relation, integers: Mapping[str, Integers]) -> Checked:
-    """Checks every lookup, definition, einsum, history, selection and one-hot claim.
+def check_run(
+    statement: Statement,
+    relation: Relation,
+    inputs: Integers,
+    targets: Integers,
+    trace: Trace,
+    progress: Progress | None = None,
+) -> dict[str, int]:
+    """Checks every claim of the relation on the integers of a run; returns how many values of each kind held.
 
-    `integers` are the committed tensors, padded and flat. Errors: WitnessUnsatisfied with claim, place and numbers.
+    WitnessUnsatisfied names the first claim that fails, its place and both numbers. Not checked: that the
+    secrets open the roots of the statement (`prove` does that).
     """
-    checker = _Checker(statement, relation, integers)
+    progress = progress or (lambda stage: None)
+    integers = run_integers(relation, inputs, targets, trace)
+    run = _Run(relation, integers)
+    held = {"lookups": 0, "products": 0, "selections": 0, "one-hot rows": 0, "final weights": 0}
+    progress("lookups")
     for lookup in relation.lookups:
-        rows = lookup_rows(lookup, integers, strict=True)
-        checker.count(rows.size)
-    checker.steps()
-    checker.data()
-    return Checked(checker.claims, checker.equations)
+        held["lookups"] += len(lookup_rows(lookup, integers, strict=True))
+    progress("selection")
+    held["selections"] = _check_selections(statement, run)
+    held["one-hot rows"] = _check_one_hots(run)
+    progress("steps")
+    for name, history in relation.histories.items():
+        run.weights[name] = run.form(history.initial) - history.offset
+    for step in range(relation.parameters.steps):
+        for einsum in relation.einsums:
+            held["products"] += _check_einsum(run, einsum, step)
+        for name, history in relation.histories.items():
+            run.weights[name] = run.weights[name] - _gradient(run, history, step)
+    progress("final state")
+    for name in relation.finals:
+        history = relation.histories[name]
+        claimed = run.form(history.final) - history.offset
+        held["final weights"] += _same(f"final:{name}", claimed, run.weights[name])
+    return held
 
 
-class _Checker:
-    def __init__(self, statement: Statement, relation: Relation, integers: Mapping[str, Integers]) -> None:
-        self.statement, self.relation, self.integers = statement, relation, integers
-        self.claims = self.equations = 0
-        self._derived: dict[str, Integers] = {}
+def _same(claim: str, found: Integers, expected: Integers, step: int | None = None) -> int:
+    wrong = np.argwhere(found != expected)
+    if len(wrong):
+        place = tuple(int(k) for k in wrong[0])
+        where = "" if step is None else f"step {step}, "
+        raise WitnessUnsatisfied(
+            f"{claim}: {where}index {list(place)}: {found[place]} should be {expected[place]} "
+            f"({len(wrong)} of {found.size} differ)"
+        )
+    return int(found.size)
 
-    def count(self, equations: int) -> None:
-        self.claims, self.equations = self.claims + 1, self.equations + equations
 
-    def equal(self, name: str, left: Integers, right: Integers) -> None:
-        bad = np.flatnonzero(left != right)
-        if bad.size:
-            place = int(bad[0])
-            raise WitnessUnsatisfied(f"{name}: {int(left.reshape(-1)[place])} where {int(right.reshape(-1)[place])} "
-                                     f"is wanted, at entry {place} of {left.shape}")
-        self.count(left.size)
+def _check_selections(statement: Statement, run: _Run) -> int:
+    schedule = np.asarray(statement.batches(), dtype=np.int64)
+    return sum(
+        _same(claim.name, run.cut(claim.tensor), run.cut(claim.data)[schedule])
+        for claim in run.relation.selections
+    )
 
-    def cut(self, values: Integers, axes: tuple[Axis, ...]) -> Integers:
-        """The public part of a padded flat tensor, in its shape."""
-        return values.reshape([1 << axis.bits for axis in axes])[tuple(slice(0, axis.size) for axis in axes)]
 
-    def form(self, form: Form, axes: tuple[Axis, ...]) -> Integers:
-        return self.cut(evaluate_form(form, self.integers), axes)
+def _check_one_hots(run: _Run) -> int:
+    held = 0
+    for claim in run.relation.one_hots:
+        sums = run.cut(claim.tensor).sum(axis=-1)
+        held += _same(claim.name, sums, np.ones_like(sums))
+    return held
 
-    def derived(self, name: str) -> Integers:
-        if name not in self._derived:
-            masked = self.relation.masked[name]
-            total: NDArray[np.int64] = np.zeros([axis.size for axis in masked.axes], dtype=np.int64)
-            for coefficient, names in masked.form.terms:
-                product = np.full(total.shape, coefficient, dtype=np.int64)
-                for factor in names:
-                    product = product * self.cut(self.integers[factor], masked.axes)
-                total = total + product
-            self._derived[name] = total
-        return self._derived[name]
 
-    def state(self, history: History, form: Form) -> Integers:
-        axes = (history.columns,) if history.rows is None else (history.rows, history.columns)
-        return self.form(form, axes) - history.offset
+def _check_einsum(run: _Run, einsum: Einsum, step: int) -> int:
+    weights = run.weights[einsum.weights]
+    left = run.derived(einsum.left, step)
+    product = matmul_exact(left, weights.T if einsum.transposed else weights)
+    if einsum.bias is not None:
+        product = product + (run.weights[einsum.bias] << run.relation.parameters.activation_bits)
+    found = run.form(einsum.output, step) + einsum.constant
+    return _same(einsum.name, found, product, step)
 
-    def steps(self) -> None:
-        """Replays the weight histories and checks every einsum at every step, then the final states."""
-        states = {name: self.state(history, history.initial) for name, history in self.relation.histories.items()}
-        for t in range(self.relation.parameters.steps):
-            for einsum in self.relation.einsums:
-                self._einsum(einsum, t, states)
-            for name, history in self.relation.histories.items():
-                states[name] = states[name] - self._change(history, t)
-        for name in self.relation.finals:
-            history = self.relation.histories[name]
-            self.equal(f"final:{name}", self.state(history, history.final), states[name])
 
-    def _change(self, history: History, t: int) -> Integers:
-        gradient = self.derived(history.gradients)[t]
-        if history.activations is None:
-            return gradient.sum(axis=0) * history.scale
-        return matmul_exact(np.ascontiguousarray(self.derived(history.activations)[t].T), gradient)
-
-    def _einsum(self, einsum: Einsum, t: int, states: Mapping[str, Integers]) -> None:
-        weights = states[einsum.weights]
-        product = matmul_exact(self.derived(einsum.left)[t],
-                               np.ascontiguousarray(weights.T) if einsum.transposed else weights)
-        if einsum.bias is not None:
-            product = product + states[einsum.bias] * self.relation.histories[einsum.bias].scale
-        output = self.form(einsum.output, einsum.axes)[t] + einsum.constant
-        self.equal(f"{einsum.name} at step {t}", output, product)
-
-    def data(self) -> None:
-        """Scheduled rows and one-hot targets."""
-        indices = np.array(self.statement.batches())
-        for selection in self.relation.selections:
-            tensor = self.relation.tensors[selection.tensor]
-            data = self.cut(self.integers[selection.data], self.relation.tensors[selection.data].axes)
-            self.equal(selection.name, self.cut(self.integers[tensor.name], tensor.axes), data[indices])
-        for one_hot in self.relation.one_hots:
-            values = self.cut(self.integers[one_hot.tensor], self.relation.tensors[one_hot.tensor].axes)
-            sums = values.sum(axis=2)
-            self.equal(one_hot.name, sums, np.ones_like(sums))
+def _gradient(run: _Run, history: History, step: int) -> Integers:
+    gradients = run.derived(history.gradients, step)
+    if history.activations is None:
+        return np.asarray(history.scale * gradients.sum(axis=0))
+    return history.scale * matmul_exact(run.derived(history.activations, step).T, gradients)
