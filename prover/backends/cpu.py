@@ -1,6 +1,7 @@
-"""The CPU backend: Numba kernels on all cores; see :class:`prover.backends.interface.Backend` for what each computes.
+"""The CPU backend: Numba kernels on all cores. What each function computes is said in the interface module.
 
-Functions here check shapes, choose the kernel and split the work; arithmetic is in the cpu_* modules.
+Functions here check shapes, pad to whole lane vectors, choose the kernel and split the work; the arithmetic is in the
+cpu_* modules.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prover.backends import cpu_field, cpu_tables
+from prover.backends import cpu_batch, cpu_field, cpu_tables
 from prover.backends.cpu_code import coefficients_natural, encode, encode_polynomials, interpolate
 from prover.backends.cpu_hash import hash_columns, merkle_levels
 from prover.backends.interface import Backend, Scalar, Table, Triple
@@ -47,17 +48,41 @@ __all__ = [
     "total",
 ]
 
-# A range shorter than this many elements is not worth a second thread.
-_GRAIN = 4096
-
-
-def _planes(table: Table) -> Table:
-    """F[n] -> [1, n]; K[3, n] as it is."""
-    return np.ascontiguousarray(table).reshape(1 if table.ndim == 1 else 3, -1)
+_LANES = 4
+# A range of fewer lane vectors than this is not worth a second thread.
+_GRAIN = 1024
 
 
 def _words(k: Scalar) -> Table:
     return np.array([int(c) for c in k], dtype=np.uint64)
+
+
+def _padded(table: Table, runs: int) -> Table:
+    """F[n] or K[3, ...] as [planes, runs · length'], every run padded with zeros to whole lane vectors."""
+    planes = 1 if table.ndim == 1 else 3
+    length = table.size // (planes * runs)
+    if length % _LANES == 0:
+        return np.ascontiguousarray(table).reshape(planes, -1)
+    out = np.zeros((planes, runs, _up(length)), dtype=np.uint64)
+    out[:, :, :length] = table.reshape(planes, runs, length)
+    return out.reshape(planes, -1)
+
+
+def _up(length: int) -> int:
+    """The length, rounded up to whole lane vectors."""
+    return -(-length // _LANES) * _LANES
+
+
+def _trimmed(out: Table, runs: int, length: int) -> Table:
+    """Undoes the padding of the runs of a result [planes, runs · length']."""
+    if out.shape[1] == runs * length:
+        return out
+    return np.ascontiguousarray(out.reshape(-1, runs, out.shape[1] // runs)[:, :, :length]).reshape(-1, runs * length)
+
+
+def _over_lanes(padded_length: int, work: Callable[[int, int, int], None]) -> None:
+    """work(part, start, stop) over the lane vectors of a padded length."""
+    spread(padded_length // _LANES, _GRAIN, work)
 
 
 def _same_length(*tables: Table) -> int:
@@ -67,15 +92,15 @@ def _same_length(*tables: Table) -> int:
     return int(lengths.pop())
 
 
-def _halvable(*tables: Table) -> int:
-    """The half of the common length, which must be even and positive."""
+def _half(*tables: Table) -> int:
+    """Half the common length, which must be even and positive."""
     n = _same_length(*tables)
     if n < 2 or n % 2:
         raise ValueError(f"a table of {n} entries has no halves")
     return n // 2
 
 
-# -- elementwise -----------------------------------------------------------------------------------
+# -- elementwise --------------------------------------------------------------------------------------
 
 
 def lift(a: Table) -> Table:
@@ -85,13 +110,14 @@ def lift(a: Table) -> Table:
 
 
 def _elementwise(kernel: Any, a: Table, b: Table) -> Table:
-    n = _same_length(a, b)
+    """A kernel that treats all planes alike."""
+    _same_length(a, b)
     if a.ndim != b.ndim:
         a, b = (lift(t) if t.ndim == 1 else t for t in (a, b))
-    out = np.empty_like(a, order="C")
-    x, y, z = _planes(a), _planes(b), _planes(out)
-    spread(n, _GRAIN, lambda _, start, stop: kernel(x, y, z, start, stop))
-    return out
+    x, y = _padded(a.reshape(-1), 1), _padded(b.reshape(-1), 1)
+    out = np.empty_like(x)
+    _over_lanes(x.size, lambda _, i, j: kernel(x, y, out, i, j))
+    return out.reshape(-1)[: a.size].reshape(a.shape)
 
 
 def add(a: Table, b: Table) -> Table:
@@ -107,135 +133,144 @@ def mul(a: Table, b: Table) -> Table:
     if a.ndim > b.ndim:
         a, b = b, a
     kernel = cpu_tables.mul_base_kernel if a.ndim == 1 else cpu_tables.mul_kernel
-    out = np.empty(b.shape, dtype=np.uint64)
-    x, y, z = _planes(a), _planes(b), _planes(out)
-    spread(n, _GRAIN, lambda _, start, stop: kernel(x, y, z, start, stop))
-    return out
+    x, y = _padded(a, 1), _padded(b, 1)
+    out = np.empty_like(y)
+    _over_lanes(x.shape[1], lambda _, i, j: kernel(x, y, out, i, j))
+    return _trimmed(out, 1, n).reshape(b.shape)
 
 
 def scale(a: Table, k: Scalar) -> Table:
-    x, words = _planes(a), _words(k)
-    out = np.empty((3, a.shape[-1]), dtype=np.uint64)
-    spread(a.shape[-1], _GRAIN, lambda _, start, stop: cpu_tables.scale_kernel(x, words, out, start, stop))
-    return out
+    x, words = _padded(a, 1), _words(k)
+    out = np.empty((3, x.shape[1]), dtype=np.uint64)
+    _over_lanes(x.shape[1], lambda _, i, j: cpu_tables.scale_kernel(x, words, out, i, j))
+    return _trimmed(out, 1, a.shape[-1])
 
 
-# -- sums ------------------------------------------------------------------------------------------
+# -- sums ---------------------------------------------------------------------------------------------
 
 
-def _sums(n: int, count: int, work: Callable[[Table, int, int, int], None]) -> list[Triple]:
-    """`count` sums in K, each added up over the threads: work writes nine-word sums to out[part, count]."""
-    out = np.zeros((threads(), count, 9), dtype=np.uint64)
-    spread(n, _GRAIN, lambda part, start, stop: work(out, part, start, stop))
-    return [cpu_field.sums_to_triple(out[:, k]) for k in range(count)]
+def _sums(padded_length: int, count: int, work: Callable[[Table, int, int, int], None]) -> list[Triple]:
+    """`count` sums in K: work adds those of its range to out[part]."""
+    out = np.zeros((threads(), count, cpu_tables.SUM_WORDS), dtype=np.uint64)
+    _over_lanes(padded_length, lambda part, i, j: work(out, part, i, j))
+    return cpu_tables.sums_to_triples(out)
 
 
 def inner(a: Table, b: Table) -> Triple:
-    n = _same_length(a, b)
+    _same_length(a, b)
     if a.ndim > b.ndim:
         a, b = b, a
-    if b.ndim == 1:
-        b = lift(b)
-    x, y = _planes(a), _planes(b)
-    return _sums(n, 1, lambda out, part, i, j: cpu_tables.inner_kernel(x, y, out, part, i, j))[0]
-
-
-def _total(a: Table, n: int) -> Triple:
-    """The sum of the first n entries of a table over F or K."""
-    x = _planes(a)
-    out = np.zeros((threads(), 3, 2), dtype=np.uint64)
-    spread(n, _GRAIN, lambda part, start, stop: cpu_tables.total_kernel(x, out, part, start, stop))
-    c = [sum(lo + (hi << 32) for lo, hi in out[:, k].tolist()) % cpu_field.P for k in range(3)]
-    return c[0], c[1], c[2]
+    x, y = _padded(a, 1), _padded(b if b.ndim == 2 else lift(b), 1)
+    return _sums(x.shape[1], 1, lambda out, part, i, j: cpu_tables.inner_kernel(x, y, out, part, i, j))[0]
 
 
 def total(a: Table) -> Triple:
-    return _total(a, a.shape[-1])
+    x = _padded(a, 1)
+    out = np.zeros((threads(), 3, 2, _LANES), dtype=np.uint64)
+    _over_lanes(x.shape[1], lambda part, i, j: cpu_tables.total_kernel(x, out, part, i, j))
+    halves = out.astype(object).sum(axis=(0, 3))
+    c = [int(lo + (hi << 32)) % cpu_field.P for lo, hi in halves]
+    return c[0], c[1], c[2]
 
 
-# -- multilinear tables ----------------------------------------------------------------------------
+# -- multilinear tables -------------------------------------------------------------------------------
 
 
 def eq_table(point: Sequence[Scalar]) -> Table:
-    """Doubles a small table at the low end of the index; the last doublings are one outer product."""
-    split = len(point) // 2 if len(point) > 8 else len(point)
-    high = _eq_doubling(point[:split])
-    if split == len(point):
-        return high
+    """The outer product of the tables of the two halves of the point; a table of one variable is (1 - x, x)."""
+    if not point:
+        return lift(np.ones(1, dtype=np.uint64))
+    if len(point) == 1:
+        x = _words(point[0]).reshape(3, 1)
+        return np.concatenate([sub(lift(np.ones(1, dtype=np.uint64)), x), x], axis=1)
+    # The second half is the longer one, so that it fills lane vectors.
+    middle = len(point) // 2
     out = np.zeros((3, 2 ** len(point)), dtype=np.uint64)
-    outer_accumulate(out, high, _eq_doubling(point[split:]))
+    outer_accumulate(out, eq_table(point[:middle]), eq_table(point[middle:]))
     return out
 
 
-def _eq_doubling(point: Sequence[Scalar]) -> Table:
-    table = np.zeros((3, 2 ** len(point)), dtype=np.uint64)
-    table[0, 0] = 1
-    for k, x in enumerate(point):
-        cpu_tables.expand_kernel(table, _words(x), 2**k)
-    return table
-
-
-def _fold(table: Table, r: Scalar, blocks: int) -> Table:
-    half = table.shape[1] // (2 * blocks)
-    out = np.empty((3, blocks * half), dtype=np.uint64)
-    words = _words(r)
-    spread(half, _GRAIN, lambda _, start, stop: cpu_tables.fold_kernel(table, words, out, blocks, start, stop))
-    return out
+def _fold(table: Table, r: Scalar, runs: int) -> Table:
+    """Every one of `runs` equal runs of a table bound in its own high-order bit."""
+    half = table.shape[-1] // 2 if runs == 1 else table.size // (6 * runs)
+    x, words = _padded(table, 2 * runs), _words(r)
+    out = np.empty((3, x.shape[1] // 2), dtype=np.uint64)
+    _over_lanes(_up(half), lambda _, i, j: cpu_tables.fold_kernel(x, words, out, runs, i, j))
+    return _trimmed(out, runs, half)
 
 
 def fold(table: Table, r: Scalar) -> Table:
-    _halvable(table)
-    return _fold(_planes(table), r, 1)
+    _half(table)
+    return _fold(table, r, 1)
 
 
 def round_sums(factors: Sequence[Table]) -> list[Triple]:
-    half = _halvable(*factors)
-    # Products commute: factors over F first, so that the kernels meet few cases; the last one is over K.
-    tables = [_planes(t) for t in sorted(factors, key=lambda t: t.ndim)]
-    if len(tables) == 1:
-        return [_total(factors[0], half)]
-    if tables[-1].shape[0] == 1:
-        tables[-1] = lift(tables[-1][0])
-    if len(tables) == 2:
-        a, b = tables
-        return _sums(half, 2, lambda out, part, i, j: cpu_tables.round_two_kernel(a, b, out, part, i, j))
+    half = _half(*factors)
+    if len(factors) == 1:
+        return [total(factors[0][..., :half] if factors[0].ndim == 2 else lift(factors[0][:half]))]
+    if len(factors) > 3:
+        raise ValueError(f"round_sums takes 1 to 3 factors, not {len(factors)}")
+    # Products commute: the factors over F come first, so that the kernels meet few cases, and the last is over K.
+    tables = sorted(factors, key=lambda t: t.ndim)
+    if tables[-1].ndim == 1:
+        tables[-1] = lift(tables[-1])
+    kernel: Any = cpu_tables.round_two_kernel
     if len(tables) == 3:
-        a, b, c = tables
-        return _sums(half, 3, lambda out, part, i, j: cpu_tables.round_three_kernel(a, b, c, out, part, i, j))
-    raise ValueError(f"round_sums takes 1 to 3 factors, not {len(tables)}")
+        over_f = sum(t.ndim == 1 for t in tables)
+        kernel = (
+            cpu_tables.round_three_kernel,
+            cpu_tables.round_three_one_kernel,
+            cpu_tables.round_three_two_kernel,
+        )[over_f]
+    padded = [_padded(t, 2) for t in tables]
+    return _sums(_up(half), len(tables), lambda out, part, i, j: kernel(*padded, out, part, i, j))
 
 
-# -- batching --------------------------------------------------------------------------------------
+# -- batching -----------------------------------------------------------------------------------------
 
 
 def accumulate(out: Table, coefficient: Scalar, tensor: Table) -> None:
     n = _same_length(out, tensor)
-    words, values = _words(coefficient), np.ascontiguousarray(tensor)
-    spread(n, _GRAIN, lambda _, i, j: cpu_tables.accumulate_kernel(out, words, values, i, j))
+    x, y, words = _padded(out, 1), _padded(tensor, 1), _words(coefficient)
+    _over_lanes(x.shape[1], lambda _, i, j: cpu_batch.accumulate_kernel(x, words, y, i, j))
+    if not np.shares_memory(x, out):
+        out[:] = x[:, :n]
 
 
 def outer_accumulate(out: Table, a: Table, b: Table) -> None:
     m, n = a.shape[1], b.shape[1]
     if out.shape[1] != m * n:
         raise ValueError(f"outer_accumulate: {m} x {n} products into {out.shape[1]} entries")
-    spread(m, 1 + _GRAIN // max(n, 1), lambda _, i, j: cpu_tables.outer_accumulate_kernel(out, a, b, i, j))
+    x, z = _padded(b, 1), _padded(out, m)
+    grain = 1 + _GRAIN * _LANES // max(n, 1)
+    spread(m, grain, lambda _, i, j: cpu_batch.outer_accumulate_kernel(z, a, x, i, j))
+    if not np.shares_memory(z, out):
+        out[:] = _trimmed(z, m, n)
 
 
 def combine_rows(weights: Table, rows: Table) -> Table:
-    if weights.shape[1] != rows.shape[0]:
-        raise ValueError(f"combine_rows: {weights.shape[1]} weights for {rows.shape[0]} rows")
-    out = np.empty((3, rows.shape[1]), dtype=np.uint64)
-    grain = 1 + _GRAIN // max(rows.shape[0], 1)
-    spread(rows.shape[1], grain, lambda _, i, j: cpu_tables.combine_kernel(weights, rows, out, i, j))
-    return out
+    count, n = rows.shape
+    if weights.shape[1] != count:
+        raise ValueError(f"combine_rows: {weights.shape[1]} weights for {count} rows")
+    constants = np.empty((count, 72), dtype=np.uint64)
+    cpu_batch.constants_kernel(weights, constants)
+    x = np.ascontiguousarray(np.pad(rows, ((0, 0), (0, _up(n) - n))) if n % _LANES else rows)
+    out = np.zeros((3, _up(n)), dtype=np.uint64)
+    grain = 1 + _GRAIN // max(count, 1)
+    spread(_up(n) // _LANES, grain, lambda _, i, j: cpu_batch.combine_kernel(constants, x, out, i, j))
+    return _trimmed(out, 1, n)
 
 
 def contract_last(tensor: Table, weights: Table) -> Table:
-    if tensor.shape[1] != weights.shape[1]:
-        raise ValueError(f"contract_last: {weights.shape[1]} weights for rows of {tensor.shape[1]}")
-    out = np.empty((3, tensor.shape[0]), dtype=np.uint64)
-    grain = 1 + _GRAIN // max(tensor.shape[1], 1)
-    spread(tensor.shape[0], grain, lambda _, i, j: cpu_tables.contract_kernel(tensor, weights, out, i, j))
+    count, n = tensor.shape
+    if weights.shape[1] != n:
+        raise ValueError(f"contract_last: {weights.shape[1]} weights for rows of {n}")
+    planes = np.empty((18, _up(n)), dtype=np.uint64)
+    cpu_batch.limb_planes_kernel(_padded(weights, 1), planes)
+    x = np.ascontiguousarray(np.pad(tensor, ((0, 0), (0, _up(n) - n))) if n % _LANES else tensor)
+    out = np.empty((3, count), dtype=np.uint64)
+    grain = 1 + _GRAIN * _LANES // max(n, 1)
+    spread(count, grain, lambda _, i, j: cpu_batch.contract_kernel(x, planes, out, i, j))
     return out
 
 
@@ -244,36 +279,37 @@ def contract_middle(tensor: Table, weights: Table) -> Table:
         raise ValueError(f"contract_middle: weights {weights.shape[1:]} for a tensor {tensor.shape}")
     out = np.empty((3, tensor.shape[0], tensor.shape[2]), dtype=np.uint64)
     for a in range(tensor.shape[0]):
-        out[:, a] = combine_rows(np.ascontiguousarray(weights[:, a]), np.ascontiguousarray(tensor[a]))
+        out[:, a] = combine_rows(np.ascontiguousarray(weights[:, a]), tensor[a])
     return out
 
 
-# -- fractional sums -------------------------------------------------------------------------------
+# -- fractional sums ----------------------------------------------------------------------------------
 
 
 def fraction_layer(p: Table, q: Table) -> tuple[Table, Table]:
-    half = _halvable(p, q)
-    p_out, q_out = (np.empty((3, half), dtype=np.uint64) for _ in range(2))
-    spread(half, _GRAIN, lambda _, i, j: cpu_tables.fraction_layer_kernel(p, q, p_out, q_out, i, j))
-    return p_out, q_out
+    half = _half(p, q)
+    x, y = _padded(p, 2), _padded(q, 2)
+    p_out, q_out = (np.empty((3, _up(half)), dtype=np.uint64) for _ in range(2))
+    _over_lanes(_up(half), lambda _, i, j: cpu_tables.fraction_layer_kernel(x, y, p_out, q_out, i, j))
+    return _trimmed(p_out, 1, half), _trimmed(q_out, 1, half)
 
 
 def fraction_round(p: Table, q: Table, eq: Table, lam: Scalar) -> tuple[Triple, Triple]:
-    half = _halvable(p, q)
+    half = _half(p, q)
     if eq.shape[1] != half:
         raise ValueError(f"fraction_round: {eq.shape[1]} weights for {half} pairs")
-    words, x, y = _words(lam), _planes(p), _planes(q)
+    words, x, y, e = _words(lam), _padded(p, 4), _padded(q, 4), _padded(eq, 1)
     kernel = cpu_tables.fraction_round_kernel
-    h0, h2 = _sums(half, 2, lambda out, part, i, j: kernel(x, y, eq, words, out, part, i, j))
+    h0, h2 = _sums(_up(half), 2, lambda out, part, i, j: kernel(x, y, e, words, out, part, i, j))
     return h0, h2
 
 
 def fraction_fold(p: Table, q: Table, r: Scalar) -> tuple[Table, Table]:
-    half = _halvable(p, q)
-    return _fold(_planes(p), r, 2).reshape(3, 2, half), _fold(_planes(q), r, 2).reshape(3, 2, half)
+    half = _half(p, q)
+    return _fold(p, r, 2).reshape(3, 2, half), _fold(q, r, 2).reshape(3, 2, half)
 
 
-# -- counts ----------------------------------------------------------------------------------------
+# -- counts -------------------------------------------------------------------------------------------
 
 
 def count_table(values: Sequence[NDArray[Any]], size: int) -> Table:
