@@ -1,0 +1,207 @@
+"""A run from data to statement: read, scale, choose parameters, commit, train, commit again. Used by three
+verbs."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prover.backends.interface import Backend
+from prover.choose import choose_parameters, choose_rows, draft_parameters, initial_state, one_hot, quantize
+from prover.commitment import Blinding
+from prover.errors import InputInvalid
+from prover.exact import Integers
+from prover.files import write_atomic
+from prover.model_io import Dataset, load_data, load_state
+from prover.session import commit_final, commit_start
+from prover.trainer import State, outputs, predict, train
+from verifier.statement import Parameters, Statement
+
+from . import runs
+from .console import Stages, UsageError
+from .runs import Run
+
+TABLE_BITS, BLOWUP_BITS, WIDE = 16, 2, 16
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user asks of a run; see `zkgrad train --help` for each."""
+
+    data: Path
+    layers: str
+    batch: int
+    steps: int
+    rate: float
+    target: str = "one-hot"
+    label: str | None = None
+    header: bool | None = None
+    scale: str = "auto"
+    target_scale: str = "auto"
+    initial: Path | None = None
+    activation_bits: int = 8
+    gradient_bits: int = 12
+    security: int = 128
+    data_openings: int = 4
+    state_openings: int = 4
+    transparent: bool = False
+    text: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A run whose data and initial state are committed, still in memory."""
+
+    statement: Statement
+    settings: runs.Settings
+    inputs: Integers
+    targets: Integers
+    initial: State
+    blindings: dict[str, Blinding]
+
+
+def parse_layers(text: str) -> tuple[int, ...]:
+    """64-128-10 -> (64, 128, 10)."""
+    try:
+        widths = tuple(int(part) for part in text.split("-"))
+    except ValueError:
+        widths = ()
+    if len(widths) < 2 or min(widths) < 1:
+        raise UsageError(f"--layers {text!r}: give at least two positive widths, as 64-128-64-10")
+    return widths
+
+
+def parse_nonce(text: str | None) -> bytes:
+    """64 hexadecimal digits from the auditor; none is 32 zero bytes."""
+    if text is None:
+        return bytes(32)
+    try:
+        nonce = bytes.fromhex(text)
+    except ValueError:
+        nonce = b""
+    if len(nonce) != 32:
+        raise UsageError("--nonce must be 64 hexadecimal digits, drawn by the auditor after the commitments")
+    return nonce
+
+
+def _draft(options: Options, widths: tuple[int, ...]) -> Parameters:
+    try:
+        return draft_parameters(
+            widths=widths,
+            batch=options.batch,
+            steps=options.steps,
+            rate=options.rate,
+            target=options.target,
+            table_bits=TABLE_BITS,
+            row_bits=14,
+            blowup_bits=BLOWUP_BITS,
+            data_openings=options.data_openings,
+            state_openings=options.state_openings,
+            security_bits=options.security,
+            zero_knowledge=not options.transparent,
+            activation_bits=options.activation_bits,
+            gradient_bits=options.gradient_bits,
+        )
+    except InputInvalid as error:
+        # Everything in a draft comes from options, so a fault in it is a fault of usage.
+        raise UsageError(str(error)) from None
+
+
+def _scale(name: str, text: str, values: NDArray[np.float64]) -> float:
+    if text == "auto":
+        largest = float(np.abs(values).max()) if values.size else 0.0
+        return largest if largest > 0 else 1.0
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = 0.0
+    if not np.isfinite(scale) or scale <= 0:
+        raise UsageError(f"{name} {text!r}: give a positive number to divide by, or auto (the largest magnitude)")
+    return scale
+
+
+def _read(options: Options, widths: tuple[int, ...], p: Parameters) -> tuple[runs.Settings, Integers, Integers]:
+    data = load_data(options.data, options.target, options.label, widths[-1], options.header, options.text)
+    if data.features.shape[1] != widths[0]:
+        raise InputInvalid(
+            f"{data.source} has {data.features.shape[1]} features, the first layer takes {widths[0]}: "
+            f"use --layers {'-'.join(map(str, (data.features.shape[1], *widths[1:])))}"
+        )
+    feature_scale = _scale("--scale", options.scale, data.features)
+    target_scale = 1.0 if options.target == "one-hot" else _scale("--target-scale", options.target_scale, data.values)
+    settings = runs.Settings(data.source, options.label, options.header, feature_scale, target_scale)
+    inputs, targets = to_integers(settings, p, data)
+    return settings, inputs, targets
+
+
+def to_integers(settings: runs.Settings, p: Parameters, data: Dataset) -> tuple[Integers, Integers]:
+    """Inputs at scale 2^a and targets at scale 2^target_bits of data scaled as the run's were."""
+    inputs = quantize(data.features / settings.feature_scale, p.activation_bits, WIDE, f"{data.source}: features")
+    if p.target == "one-hot":
+        return inputs, one_hot(data.labels, p.widths[-1])
+    return inputs, quantize(data.values / settings.target_scale, p.target_bits, WIDE, f"{data.source}: targets")
+
+
+def begin(options: Options, backend: Backend, stages: Stages) -> Committed:
+    """Reads the data, picks parameters from a dry run, and commits data and initial state."""
+    widths = parse_layers(options.layers)
+    draft = _draft(options, widths)
+    stages.stage("read data")
+    settings, inputs, targets = _read(options, widths, draft)
+    initial = (
+        initial_state(widths, draft.weight_bits) if options.initial is None else load_state(options.initial, draft)
+    )
+    stages.stage("dry run")
+    chosen, _ = choose_parameters(draft, initial, inputs, targets, stages.counter(draft.steps))
+    parameters = choose_rows(chosen, len(inputs))
+    stages.stage("commit data and initial state")
+    statement, blindings = commit_start(backend, parameters, inputs, targets, initial)
+    return Committed(statement, settings, inputs, targets, initial, dict(blindings))
+
+
+def write_committed(folder: Path, run: Committed, draft: bool) -> None:
+    """Everything known before training. `draft` also leaves the statement without nonce, for the auditor."""
+    runs.write_settings(folder, run.settings)
+    runs.write_data(folder, run.inputs, run.targets)
+    runs.write_initial(folder, run.initial)
+    runs.write_openings(folder, run.blindings)
+    if draft:
+        write_atomic(folder / runs.DRAFT, run.statement.to_bytes())
+
+
+def read_committed(folder: Path) -> Committed:
+    """A committed run that is not trained yet."""
+    statement = runs.read_draft(folder)
+    inputs, targets = runs.read_data(folder)
+    initial = runs.read_initial(folder, statement.parameters)
+    return Committed(statement, runs.read_settings(folder), inputs, targets, initial, runs.read_openings(folder))
+
+
+def finish(folder: Path, committed: Committed, nonce: bytes, backend: Backend, stages: Stages) -> Run:
+    """Trains on the schedule that commitments and nonce fix, commits the final state, completes the
+    folder."""
+    statement = dataclasses.replace(committed.statement, nonce=nonce)
+    p = statement.parameters
+    stages.stage("train")
+    count = stages.counter(p.steps)
+    trace = train(p, committed.initial, committed.inputs, committed.targets, statement.batches(), count)
+    stages.stage("commit final state")
+    statement, blinding = commit_final(backend, statement, trace.final)
+    blindings = committed.blindings | {"final": blinding}
+    runs.write_openings(folder, blindings)
+    runs.write_trained(folder, statement, trace)
+    return Run(statement, committed.inputs, committed.targets, trace, blindings)
+
+
+def quality(state: State, p: Parameters, inputs: Integers, targets: Integers, target_scale: float) -> dict[str, float]:
+    """How well the integer model does: accuracy for classes, mean squared error in the data's units for
+    values."""
+    if p.target == "one-hot":
+        hits = predict(state, p, inputs) == targets.argmax(axis=1)
+        return {"accuracy": float(hits.mean())}
+    error = outputs(state, p, inputs) / 2.0**p.activation_bits - targets / 2.0**p.target_bits
+    return {"mean_squared_error": float((error**2).mean() * target_scale**2)}
