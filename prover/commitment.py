@@ -54,8 +54,9 @@ def draw_blinding(rows: int, blinds: int, positions: int, randomness: Randomness
     return Blinding(randomness.elements(rows, blinds), randomness.salts(positions))
 
 
-def commit_rows(backend: Backend, code: Code, label: str, rows: Table, blinding: Blinding,
-                mask: Table | None = None) -> Committed:
+def commit_rows(
+    backend: Backend, code: Code, label: str, rows: Table, blinding: Blinding, mask: Table | None = None
+) -> Committed:
     """Encodes rows (and the coefficients F[3, m] of a mask row, if the group carries it) and builds the tree."""
     blowup = 1 << code.blowup_bits
     coefficients = backend.interpolate(rows)
@@ -80,10 +81,17 @@ def open_columns(committed: Committed, positions: Sequence[int]) -> Opened:
     return Opened(salts, columns, nodes)
 
 
-def prove_value(backend: Backend, relation: Relation, code: Code, groups: Mapping[str, Committed], mask: Table,
-                point: Sequence[Ext], products: Sequence[tuple[str, ...]]) -> Script[None]:
+def prove_value(
+    backend: Backend,
+    relation: Relation,
+    code: Code,
+    groups: Mapping[str, Committed],
+    mask: Table,
+    point: Sequence[Ext],
+    products: Sequence[tuple[str, ...]],
+) -> Script[None]:
     """Twin of the end of `verifier.merge.check` and of `verifier.commitment.check_value`."""
-    column = point[len(point) - code.row_bits:]
+    column = point[len(point) - code.row_bits :]
     folded = {name: row for group in GROUPS for name, row in _fold_rows(backend, relation, group, groups, point)}
     eq = backend.eq_table(column)
     values = {name: Ext(backend.inner(row, eq)) for name, row in folded.items()}
@@ -105,22 +113,31 @@ def prove_value(backend: Backend, relation: Relation, code: Code, groups: Mappin
 
 def _row_table(backend: Backend, relation: Relation, name: str, point: Sequence[Ext]) -> Table:
     bits = committed_bits(relation, name)
-    return backend.eq_table(point[len(point) - bits:len(point) - relation.parameters.row_bits])
+    return backend.eq_table(point[len(point) - bits : len(point) - relation.parameters.row_bits])
 
 
-def _fold_rows(backend: Backend, relation: Relation, group: str, groups: Mapping[str, Committed],
-               point: Sequence[Ext]) -> list[tuple[str, Table]]:
+def _fold_rows(
+    backend: Backend, relation: Relation, group: str, groups: Mapping[str, Committed], point: Sequence[Ext]
+) -> list[tuple[str, Table]]:
     """Each tensor of a group with its rows combined by eq at the row coordinates of the point: K[3, N]."""
     out, first = [], 0
     for name, count in group_rows(relation, group):
-        rows = groups[group].rows[first:first + count]
+        rows = groups[group].rows[first : first + count]
         out.append((name, backend.combine_rows(_row_table(backend, relation, name, point), rows)))
         first += count
     return out
 
 
-def _combined_row(backend: Backend, relation: Relation, code: Code, groups: Mapping[str, Committed], mask: Table,
-                  point: Sequence[Ext], folded: Mapping[str, Table], scale: Mapping[str, Ext]) -> Table:
+def _combined_row(
+    backend: Backend,
+    relation: Relation,
+    code: Code,
+    groups: Mapping[str, Committed],
+    mask: Table,
+    point: Sequence[Ext],
+    folded: Mapping[str, Table],
+    scale: Mapping[str, Ext],
+) -> Table:
     """Coefficients K[3, N + t'] of rho * sum of weight * row + mask."""
     values = np.zeros((3, code.row), dtype=np.uint64)
     blinds = np.zeros((3, code.combined - code.row), dtype=np.uint64)
@@ -129,14 +146,22 @@ def _combined_row(backend: Backend, relation: Relation, code: Code, groups: Mapp
         for name, count in group_rows(relation, group):
             values = backend.add(values, backend.scale(folded[name], scale[name]))
             weights = backend.scale(_row_table(backend, relation, name, point), scale[name])
-            own = np.ascontiguousarray(groups[group].blinding.blinds[first:first + count])
+            own = np.ascontiguousarray(groups[group].blinding.blinds[first : first + count])
             share = backend.combine_rows(weights, own)
-            head = np.ascontiguousarray(blinds[:, :share.shape[1]])
-            blinds[:, :share.shape[1]] = backend.add(head, share)
+            head = np.ascontiguousarray(blinds[:, : share.shape[1]])
+            blinds[:, : share.shape[1]] = backend.add(head, share)
             first += count
     row = backend.coefficients_natural(backend.interpolate(values), blinds)
     return backend.add(np.ascontiguousarray(row), mask)
 
 
-__all__ = ["Blinding", "Committed", "commit_rows", "draw_blinding", "open_columns", "product_names", "prove_value",
-           "stack_rows"]
+__all__ = [
+    "Blinding",
+    "Committed",
+    "commit_rows",
+    "draw_blinding",
+    "open_columns",
+    "product_names",
+    "prove_value",
+    "stack_rows",
+]

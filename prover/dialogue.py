@@ -37,6 +37,7 @@ class Draw:
     label: str
     count: int | None  # None where only the verifier knows it
 
+
 Script = Generator[Say | Draw, list[Ext], T]
 
 
@@ -64,8 +65,9 @@ class AnsweringChannel(Channel):
     the verifier hands them over.
     """
 
-    def __init__(self, script: Script[None], settled: list[Claim], pads: Pads | None, opener: Opener,
-                 strict: bool = True) -> None:
+    def __init__(
+        self, script: Script[None], settled: list[Claim], pads: Pads | None, opener: Opener, strict: bool = True
+    ) -> None:
         super().__init__(pads is not None)
         self._pads, self._opener, self.strict = pads, opener, strict
         self._masks: list[Ext] = []
@@ -113,7 +115,7 @@ class AnsweringChannel(Channel):
 
     def scalars(self, label: str, count: int) -> list[Hidden]:
         if self._pads is not None:
-            self._masks = self._pads.singles[self.singles:self.singles + count]
+            self._masks = self._pads.singles[self.singles : self.singles + count]
         return super().scalars(label, count)
 
     def pair(self, label: str) -> Pair:

@@ -6,7 +6,8 @@ import numpy as np
 
 from verifier.field import Ext
 from verifier.lookup import Block, layout
-from verifier.relation import Form, Relation, Table as LookupTable
+from verifier.relation import Form, Relation
+from verifier.relation import Table as LookupTable
 
 from .backends.interface import Backend, Table
 from .dialogue import Draw, Say, Script
@@ -28,7 +29,7 @@ def prove(backend: Backend, relation: Relation, witness: Witness) -> Script[None
         rounds = list(point)
         point = []
         for number in range(len(rounds)):
-            eq = backend.eq_table(rounds[number + 1:])
+            eq = backend.eq_table(rounds[number + 1 :])
             yield Say("lookup round", [Ext(v) for v in backend.fraction_round(p, q, eq, batch)])
             (challenge,) = yield Draw("lookup round", 1)
             p, q = backend.fraction_fold(p, q, challenge)

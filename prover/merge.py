@@ -28,12 +28,14 @@ def prove(backend: Backend, relation: Relation, witness: Witness, claims: Sequen
     batch = yield Draw("merge batch", None)
     rounds = degrees(relation, claims)
     terms = [*_linear(backend, relation, witness, batch, claims), *_products(backend, relation, witness, batch, claims)]
-    placed = [ProductTerm(backend, tables, (0, len(rounds) - (_length(tables[0]) - 1).bit_length())) for tables in terms]
+    placed = [
+        ProductTerm(backend, tables, (0, len(rounds) - (_length(tables[0]) - 1).bit_length())) for tables in terms
+    ]
     return (yield from sumcheck.prove("merge", placed, rounds))
 
 
 def _length(table: Table) -> int:
-    return table.shape[-1]
+    return int(table.shape[-1])
 
 
 def product_names(claims: Sequence[Claim]) -> list[tuple[str, ...]]:
@@ -41,8 +43,9 @@ def product_names(claims: Sequence[Claim]) -> list[tuple[str, ...]]:
     return list(dict.fromkeys(term.tensors for claim in claims for term in claim.terms if len(term.tensors) == 2))
 
 
-def _linear(backend: Backend, relation: Relation, witness: Witness, batch: Sequence[Ext],
-            claims: Sequence[Claim]) -> list[list[Table]]:
+def _linear(
+    backend: Backend, relation: Relation, witness: Witness, batch: Sequence[Ext], claims: Sequence[Claim]
+) -> list[list[Table]]:
     """[weight table, combined tensor] pairs: tensors that share a weight are added up, and so are the weights of claims
     on the same combination of tensors (up to a factor)."""
     shares: dict[Weight, dict[str, Ext]] = {}
@@ -83,8 +86,9 @@ def padded(table: Table, size: int) -> Table:
     return table if table.size == size else np.concatenate([table, np.zeros(size - table.size, dtype=np.uint64)])
 
 
-def _products(backend: Backend, relation: Relation, witness: Witness, batch: Sequence[Ext],
-              claims: Sequence[Claim]) -> list[list[Table]]:
+def _products(
+    backend: Backend, relation: Relation, witness: Witness, batch: Sequence[Ext], claims: Sequence[Claim]
+) -> list[list[Table]]:
     """[weight table, tensor, tensor] for every product of two tensors."""
     weights: dict[tuple[str, ...], Table] = {}
     sizes: dict[tuple[str, ...], int] = {}
@@ -95,8 +99,9 @@ def _products(backend: Backend, relation: Relation, witness: Witness, batch: Seq
             sizes[term.tensors] = size = 1 << committed_bits(relation, term.tensors[0])
             table = weights.setdefault(term.tensors, np.zeros((3, size), dtype=np.uint64))
             add_weight(backend, table, coefficient * term.coefficient, term.weight)
-    return [[table, *(padded(witness.tensors[name], sizes[names]) for name in names)]
-            for names, table in weights.items()]
+    return [
+        [table, *(padded(witness.tensors[name], sizes[names]) for name in names)] for names, table in weights.items()
+    ]
 
 
 def add_weight(backend: Backend, out: Table, scale: Ext, weight: Weight) -> None:
@@ -111,7 +116,7 @@ def add_weight(backend: Backend, out: Table, scale: Ext, weight: Weight) -> None
         return
     part = np.zeros((3, 1 << weight.bits), dtype=np.uint64)
     backend.outer_accumulate(part, high, low)
-    out[:, :part.shape[1]] = backend.add(np.ascontiguousarray(out[:, :part.shape[1]]), part)
+    out[:, : part.shape[1]] = backend.add(np.ascontiguousarray(out[:, : part.shape[1]]), part)
 
 
 def outer(backend: Backend, a: Table, b: Table) -> Table:
@@ -126,11 +131,11 @@ def _factor(backend: Backend, factor: Factor) -> Table:
     if isinstance(factor, At):
         table = backend.eq_table(factor.point)
         if factor.size is not None:
-            table[:, factor.size:] = 0
+            table[:, factor.size :] = 0
         return table
     table = np.zeros((3, 1 << factor.bits), dtype=np.uint64)
     if isinstance(factor, Below):
-        table[0, :factor.size] = 1
+        table[0, : factor.size] = 1
     else:
         assert isinstance(factor, Rows)
         for row, value in factor.entries:

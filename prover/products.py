@@ -83,8 +83,9 @@ class Folder:
         """
         history = self.relation.histories[einsum.weights]
         assert history.activations is not None
-        inner, outer = (history.gradients, history.activations) if einsum.transposed \
-            else (history.activations, history.gradients)
+        inner, outer = (
+            (history.gradients, history.activations) if einsum.transposed else (history.activations, history.gradients)
+        )
         sums = self.gradient_sums(inner, self.at_feature(outer, point))
         line = self.state_line(einsum.weights, point, over_rows=not einsum.transposed)
         out = np.zeros((3, self.steps, line.shape[1]), dtype=np.uint64)
@@ -97,7 +98,7 @@ class Folder:
         """The value of a weight query whose first state has the value `start` there."""
         history = self.relation.histories[query.history]
         steps = np.zeros((3, self.steps), dtype=np.uint64)
-        steps[:, :len(query.kernel.steps)] = np.array(query.kernel.steps, dtype=np.uint64).T
+        steps[:, : len(query.kernel.steps)] = np.array(query.kernel.steps, dtype=np.uint64).T
         kernel = np.ascontiguousarray(np.repeat(steps, self.places, axis=1))
         gradient = self.at_feature(history.gradients, query.columns)
         product = self.backend.mul(kernel, gradient)
@@ -154,16 +155,19 @@ def _final_states(folder: Folder, relation: Relation, points: Points) -> Script[
     return queries
 
 
-def _outputs(folder: Folder, relation: Relation, points: Points,
-             queries: list[WeightQuery]) -> Script[list[tuple[Table, Table]]]:
-    """Sends every einsum's output (and bias) at the output point; returns each one's two tables over (t, contracted)."""
+def _outputs(
+    folder: Folder, relation: Relation, points: Points, queries: list[WeightQuery]
+) -> Script[list[tuple[Table, Table]]]:
+    """Sends every output (and bias) at the output point; returns each einsum's two tables over (t, contracted)."""
     backend, terms = folder.backend, []
     kernel = state_kernel(points.t, relation.parameters.steps)
     for einsum in relation.einsums:
         outer = tail(points.f, einsum.axes[2])
         where = backend.eq_table((*points.t, *points.b, *outer))
-        value = sum((Ext(backend.inner(where, folder.witness.tensors[name])) * c
-                     for c, (name,) in einsum.output.terms), Ext.of(0))
+        value = sum(
+            (Ext(backend.inner(where, folder.witness.tensors[name])) * c for c, (name,) in einsum.output.terms),
+            Ext.of(0),
+        )
         yield Say("output", [value])
         if einsum.bias is not None:
             query = WeightQuery(einsum.bias, kernel, None, outer)
@@ -173,7 +177,9 @@ def _outputs(folder: Folder, relation: Relation, points: Points,
     return terms
 
 
-def _histories(folder: Folder, relation: Relation, queries: Sequence[WeightQuery], bits: tuple[int, int]) -> Script[None]:
+def _histories(
+    folder: Folder, relation: Relation, queries: Sequence[WeightQuery], bits: tuple[int, int]
+) -> Script[None]:
     backend = folder.backend
     for query in queries:
         yield Say("initial state", [folder.state_value(query.history, query.rows, query.columns)])
@@ -182,7 +188,7 @@ def _histories(folder: Folder, relation: Relation, queries: Sequence[WeightQuery
     for coefficient, query in zip(batch, queries, strict=True):
         history = relation.histories[query.history]
         steps = np.zeros((3, folder.steps), dtype=np.uint64)
-        steps[:, :len(query.kernel.steps)] = np.array(query.kernel.steps, dtype=np.uint64).T
+        steps[:, : len(query.kernel.steps)] = np.array(query.kernel.steps, dtype=np.uint64).T
         kernel = np.repeat(backend.scale(steps, coefficient * history.scale), folder.places, axis=1)
         tables = [np.ascontiguousarray(kernel), folder.at_feature(history.gradients, query.columns)]
         if query.rows is not None and history.activations is not None:

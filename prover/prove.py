@@ -38,8 +38,15 @@ class Job:
     blindings: Mapping[str, Blinding]
 
 
-def commit_group(backend: Backend, relation: Relation, code: Code, group: str, tensors: Mapping[str, Table],
-                 blinding: Blinding | None = None, randomness: Randomness | None = None) -> Committed:
+def commit_group(
+    backend: Backend,
+    relation: Relation,
+    code: Code,
+    group: str,
+    tensors: Mapping[str, Table],
+    blinding: Blinding | None = None,
+    randomness: Randomness | None = None,
+) -> Committed:
     """Commits one standing group (data, initial, final); draws fresh blinding unless it is given."""
     rows = stack_rows(relation, group, tensors)
     if blinding is None:
@@ -56,8 +63,14 @@ def prepare(statement: Statement, minimum_security: int) -> tuple[Relation, Shap
     return relation, shape
 
 
-def prove(job: Job, backend: Backend, randomness: Randomness | None = None, progress: Progress | None = None,
-          strict: bool = True, transform: Callable[[Script[None]], Script[None]] | None = None) -> bytes:
+def prove(
+    job: Job,
+    backend: Backend,
+    randomness: Randomness | None = None,
+    progress: Progress | None = None,
+    strict: bool = True,
+    transform: Callable[[Script[None]], Script[None]] | None = None,
+) -> bytes:
     """The proof file of a job.
 
     `progress` is told the name of each stage as it begins. `strict` makes a failing constraint a WitnessUnsatisfied
@@ -92,16 +105,26 @@ def _standing(job: Job, backend: Backend, progress: Progress, strict: bool) -> d
     s = job.statement
     groups = {}
     for group, root in zip(STANDING, (s.data_root, s.initial_root, s.final_root), strict=True):
-        groups[group] = commit_group(backend, job.relation, job.shape.code, group, job.witness.tensors,
-                                     job.blindings[group])
+        groups[group] = commit_group(
+            backend, job.relation, job.shape.code, group, job.witness.tensors, job.blindings[group]
+        )
         if strict and groups[group].root != root:
-            raise CommitmentMismatch(f"the secrets of group {group!r} open {groups[group].root.hex()}, the statement "
-                                     f"says {root.hex()}")
+            raise CommitmentMismatch(
+                f"the secrets of group {group!r} open {groups[group].root.hex()}, the statement says {root.hex()}"
+            )
     return groups
 
 
-def _script(job: Job, backend: Backend, groups: Mapping[str, Committed], mask: Table, layout: PadLayout,
-            settled: Sequence[Claim], channels: Sequence[Channel], progress: Progress) -> Script[None]:
+def _script(
+    job: Job,
+    backend: Backend,
+    groups: Mapping[str, Committed],
+    mask: Table,
+    layout: PadLayout,
+    settled: Sequence[Claim],
+    channels: Sequence[Channel],
+    progress: Progress,
+) -> Script[None]:
     """Every answer of the prover, in the order of `verifier.protocol.converse`."""
     relation, witness = job.relation, job.witness
     yield Say("witness", groups["witness"].root)
@@ -124,5 +147,5 @@ def _script(job: Job, backend: Backend, groups: Mapping[str, Committed], mask: T
 def _opener(groups: Mapping[str, Committed], progress: Progress) -> Callable[[str, Sequence[int]], Opened]:
     def opener(label: str, positions: Sequence[int]) -> Opened:
         return open_columns(groups[label], positions)
-    return opener
 
+    return opener

@@ -31,7 +31,7 @@ class Randomness:
 
     def scalars(self, count: int) -> list[Ext]:
         """Uniform elements of K."""
-        return [Ext(tuple(map(int, row))) for row in self.elements(count, 3)]  # type: ignore[arg-type]
+        return [Ext((int(a), int(b), int(c))) for a, b, c in self.elements(count, 3)]
 
     def salts(self, count: int) -> Digests:
         """One 32-byte salt a leaf."""

@@ -19,8 +19,9 @@ class ProductTerm:
     first m rounds alone, so that the term has one degree less in the others.
     """
 
-    def __init__(self, backend: Backend, tables: Sequence[Table], absent: tuple[int, int] = (0, 0),
-                 leading: int | None = None) -> None:
+    def __init__(
+        self, backend: Backend, tables: Sequence[Table], absent: tuple[int, int] = (0, 0), leading: int | None = None
+    ) -> None:
         self._backend = backend
         self.tables = list(tables)
         self._absent, self._leading = absent, leading

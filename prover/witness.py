@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verifier.field import P
-from verifier.relation import Axis, Form, Lookup, Relation, Table as LookupTable, limb_widths
+from verifier.relation import Axis, Form, Lookup, Relation, limb_widths
+from verifier.relation import Table as LookupTable
 from verifier.statement import Parameters
 
 from .backends.interface import Backend, Table
@@ -108,21 +109,31 @@ def lookup_rows(lookup: Lookup, tensors: Mapping[str, Integers], strict: bool) -
         bad |= evaluate_form(lookup.y, tensors) != wanted
     if bad.any() and strict:
         place = int(np.flatnonzero(bad)[0])
-        raise WitnessUnsatisfied(f"{lookup.name}: row {int(rows[place])} at entry {place} is not in {lookup.table.name}")
+        raise WitnessUnsatisfied(
+            f"{lookup.name}: row {int(rows[place])} at entry {place} is not in {lookup.table.name}"
+        )
     return rows[~bad] if bad.any() else rows
 
 
-def count_lookups(backend: Backend, relation: Relation, tensors: Mapping[str, Integers],
-                  strict: bool = True) -> dict[str, Table]:
+def count_lookups(
+    backend: Backend, relation: Relation, tensors: Mapping[str, Integers], strict: bool = True
+) -> dict[str, Table]:
     """How often each row of each table is looked up."""
+
     def counts(table: LookupTable) -> Table:
         columns = [lookup_rows(lookup, tensors, strict) for lookup in relation.lookups if lookup.table == table]
         return backend.count_table(columns, 1 << table.bits)
+
     return {f"count:{table.name}": counts(table) for table in relation.tables()}
 
 
-def build_witness(backend: Backend, relation: Relation, integers: Mapping[str, Integers],
-                  derived: Mapping[str, Integers], strict: bool = True) -> Witness:
+def build_witness(
+    backend: Backend,
+    relation: Relation,
+    integers: Mapping[str, Integers],
+    derived: Mapping[str, Integers],
+    strict: bool = True,
+) -> Witness:
     """All tables of a proof from the padded integers of every committed and derived tensor."""
     tensors = {name: to_field(values) for name, values in integers.items()}
     tensors |= count_lookups(backend, relation, integers, strict)

@@ -69,10 +69,10 @@ def prove(backend: Backend, layout: PadLayout, committed: Committed, channel: Se
     (gamma,) = yield Draw("pads linear", 1)
     mus = yield Draw("pads product", layout.pair_rows)
     natural = backend.coefficients_natural(committed.coefficients, committed.blinding.blinds)
-    rows = [np.ascontiguousarray(natural[3 * k:3 * k + 3]) for k in range(layout.rows)]
-    masks = rows[layout.pad_rows:]
+    rows = [np.ascontiguousarray(natural[3 * k : 3 * k + 3]) for k in range(layout.rows)]
+    masks = rows[layout.pad_rows :]
     low = masks[0]
-    for weight, row in zip(lambdas, [*rows[:layout.pad_rows], *masks[1:]], strict=True):
+    for weight, row in zip(lambdas, [*rows[: layout.pad_rows], *masks[1:]], strict=True):
         low = backend.add(low, backend.scale(row, weight))
     yield Say("pads low degree", _elements(low))
 
@@ -81,7 +81,7 @@ def prove(backend: Backend, layout: PadLayout, committed: Committed, channel: Se
     linear = product.zero()
     for coefficients, row in zip(weights, rows, strict=False):
         linear = backend.add(linear, product.multiply(_interpolant(backend, coefficients), row))
-    linear_sum = product.coefficients(linear)[:, :code.row + code.length]
+    linear_sum = product.coefficients(linear)[:, : code.row + code.length]
     yield Say("pads linear", _elements(backend.add(linear_sum, _joined(backend, masks[1], masks[2], code.row))))
 
     quotient = _quotient(backend, layout, rows, mus, product)
@@ -97,7 +97,7 @@ def _joined(backend: Backend, low: Table, high: Table, shift: int) -> Table:
     """low + X^shift * high."""
     size = shift + high.shape[1]
     out = np.zeros((3, size), dtype=np.uint64)
-    out[:, :low.shape[1]] = low
+    out[:, : low.shape[1]] = low
     moved = np.zeros((3, size), dtype=np.uint64)
     moved[:, shift:] = high
     return backend.add(out, moved)
@@ -108,8 +108,9 @@ def _interpolant(backend: Backend, values: Sequence[Ext]) -> Table:
     return backend.coefficients_natural(backend.interpolate(rows), np.zeros((3, 0), dtype=np.uint64))
 
 
-def _quotient(backend: Backend, layout: PadLayout, rows: Sequence[Table], mus: Sequence[Ext],
-              product: Products) -> Table:
+def _quotient(
+    backend: Backend, layout: PadLayout, rows: Sequence[Table], mus: Sequence[Ext], product: Products
+) -> Table:
     """(sum mu_j (L_j R_j - P_j)) / (X^k - 1), of k' + t coefficients."""
     code, pairs = layout.code, layout.pair_rows
     total = product.zero()
@@ -121,7 +122,7 @@ def _quotient(backend: Backend, layout: PadLayout, rows: Sequence[Table], mus: S
     for plane in remainder:
         for k in range(len(plane) - 1, code.row - 1, -1):
             plane[k - code.row] = (plane[k - code.row] + plane[k]) % P
-    return np.array([plane[code.row:code.row + size] for plane in remainder], dtype=np.uint64)
+    return np.array([plane[code.row : code.row + size] for plane in remainder], dtype=np.uint64)
 
 
 class Products:
@@ -144,7 +145,9 @@ class Products:
 
     def coefficients(self, values: Table) -> Table:
         """Back from values f(7 w^i) to the coefficients of f: those of f(7 X) divided by powers of 7."""
-        scaled = self._backend.coefficients_natural(self._backend.interpolate(values), np.zeros((3, 0), dtype=np.uint64))
+        scaled = self._backend.coefficients_natural(
+            self._backend.interpolate(values), np.zeros((3, 0), dtype=np.uint64)
+        )
         inverse, power, powers = pow(GENERATOR, P - 2, P), 1, []
         for _ in range(self._size):
             powers.append(power)

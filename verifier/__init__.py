@@ -10,5 +10,13 @@ from .errors import (
     VerifierError,
 )
 
-__all__ = ["MalformedProof", "MalformedStatement", "ParametersUnsafe", "RejectedProof", "StatementMismatch", "Verdict",
-           "VerifierError", "verify"]
+__all__ = [
+    "MalformedProof",
+    "MalformedStatement",
+    "ParametersUnsafe",
+    "RejectedProof",
+    "StatementMismatch",
+    "Verdict",
+    "VerifierError",
+    "verify",
+]

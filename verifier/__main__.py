@@ -28,8 +28,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return LIMIT
     try:
-        verdict = verify(statement, proof, minimum_security=options.security, allow_transparent=options.transparent,
-                         expect_statement=options.expect_statement, expect_parameters=options.expect_params)
+        verdict = verify(
+            statement,
+            proof,
+            minimum_security=options.security,
+            allow_transparent=options.transparent,
+            expect_statement=options.expect_statement,
+            expect_parameters=options.expect_params,
+        )
     except VerifierError as error:
         return _refuse(error, options.json)
     _accept(verdict, options)
@@ -40,10 +46,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m verifier", description="Checks a zkgrad proof of training.")
     parser.add_argument("statement", help="statement.json")
     parser.add_argument("proof", help="proof.zkp")
-    parser.add_argument("--security", type=int, choices=(LEAST_SECURITY, DEFAULT_SECURITY), default=DEFAULT_SECURITY,
-                        help="bits of provable security required")
-    parser.add_argument("--transparent", action="store_true",
-                        help="accept a proof that is not zero-knowledge")
+    parser.add_argument(
+        "--security",
+        type=int,
+        choices=(LEAST_SECURITY, DEFAULT_SECURITY),
+        default=DEFAULT_SECURITY,
+        help="bits of provable security required",
+    )
+    parser.add_argument("--transparent", action="store_true", help="accept a proof that is not zero-knowledge")
     parser.add_argument("--expect-statement", type=_digest, metavar="sha256:HEX", help="refuse any other statement")
     parser.add_argument("--expect-params", type=_digest, metavar="sha256:HEX", help="refuse any other parameters")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
@@ -80,10 +90,18 @@ def _refuse(error: VerifierError, as_json: bool) -> int:
 def _accept(verdict: Verdict, options: argparse.Namespace) -> None:
     pinned = options.expect_statement is not None or options.expect_params is not None
     if options.json:
-        print(json.dumps({"valid": True, "pinned": pinned, "statement_digest": verdict.statement_digest.hex(),
-                          "params_digest": verdict.parameters_digest.hex(),
-                          "security_bits": round(verdict.security_bits, 2),
-                          "zero_knowledge": verdict.zero_knowledge}))
+        print(
+            json.dumps(
+                {
+                    "valid": True,
+                    "pinned": pinned,
+                    "statement_digest": verdict.statement_digest.hex(),
+                    "params_digest": verdict.parameters_digest.hex(),
+                    "security_bits": round(verdict.security_bits, 2),
+                    "zero_knowledge": verdict.zero_knowledge,
+                }
+            )
+        )
         return
     print(f"VALID at {verdict.security_bits:.1f} bits, statement sha256:{verdict.statement_digest.hex()}")
     print(f"parameters sha256:{verdict.parameters_digest.hex()}")

@@ -24,7 +24,7 @@ _MINUS_ONE = -ONE
 
 
 class Hidden:
-    """An affine expression `constant + sum of coefficient * pad`; adds with Hidden, Ext and int, scales by Ext and int."""
+    """An affine expression `constant + sum of coefficient * pad`; adds to Hidden, Ext, int; scales by Ext, int."""
 
     __slots__ = ("constant", "terms")
 
@@ -93,7 +93,7 @@ class Channel:
         raise NotImplementedError
 
     def opened(self, label: str, positions: Sequence[int], rows: int, nodes: int) -> Opened:
-        """The columns at `positions` (rows words each), their salts, and `nodes` sibling digests. Not absorbed: last."""
+        """The columns at `positions` (rows words each), their salts, and `nodes` sibling digests; not absorbed."""
         raise NotImplementedError
 
     def observe(self, label: str, data: bytes) -> None:
@@ -132,7 +132,7 @@ class Channel:
         return Pair(Hidden(c, {p: _MINUS_ONE}), Hidden(d, {q: _MINUS_ONE}), Hidden(c * d, {p: -d, q: -c, pq: ONE}))
 
     def challenges(self, label: str, count: int, degree: int) -> list[Ext]:
-        """`count` uniform elements of K. `degree` bounds, over |K|, the chance that a false claim survives this draw."""
+        """`count` uniform elements of K; degree / |K| bounds the chance that a false claim survives this draw."""
         return self.transcript.sample(label, count)
 
     def challenge(self, label: str, degree: int) -> Ext:
@@ -170,15 +170,17 @@ class ReadingChannel(Channel):
     def _bytes(self, label: str, count: int) -> bytes:
         end = self._place + count
         if end > len(self._body):
-            raise MalformedProof(f"the proof ends inside {label!r}: {count} bytes wanted at byte {self._place}, "
-                                 f"{len(self._body) - self._place} left")
-        data = self._body[self._place:end]
+            raise MalformedProof(
+                f"the proof ends inside {label!r}: {count} bytes wanted at byte {self._place}, "
+                f"{len(self._body) - self._place} left"
+            )
+        data = self._body[self._place : end]
         self._place = end
         return data
 
     def _words(self, label: str, count: int) -> list[int]:
         data = self._bytes(label, 8 * count)
-        words = [int.from_bytes(data[k:k + 8], "little") for k in range(0, len(data), 8)]
+        words = [int.from_bytes(data[k : k + 8], "little") for k in range(0, len(data), 8)]
         if words and max(words) >= P:
             raise MalformedProof(f"{label!r} holds a number that is not below p")
         return words

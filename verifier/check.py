@@ -27,9 +27,15 @@ class Verdict:
     zero_knowledge: bool
 
 
-def verify(statement: bytes, proof: bytes, *, minimum_security: int = DEFAULT_SECURITY,
-           allow_transparent: bool = False, expect_statement: bytes | None = None,
-           expect_parameters: bytes | None = None) -> Verdict:
+def verify(
+    statement: bytes,
+    proof: bytes,
+    *,
+    minimum_security: int = DEFAULT_SECURITY,
+    allow_transparent: bool = False,
+    expect_statement: bytes | None = None,
+    expect_parameters: bytes | None = None,
+) -> Verdict:
     """Checks a proof file against a statement file; returns only if the proof is valid.
 
     `minimum_security` is in bits (the command line offers 128 and 100; less is for tests). The expected digests pin

@@ -49,7 +49,7 @@ class Rows:
     def evaluate(self, x: Sequence[Ext]) -> Ext:
         """sum of weight * eq(x, row), with eq split in two tables of about 2^(bits/2)."""
         low_bits = self.bits // 2
-        high, low = equality_table(x[:self.bits - low_bits]), equality_table(x[self.bits - low_bits:])
+        high, low = equality_table(x[: self.bits - low_bits]), equality_table(x[self.bits - low_bits :])
         mask = (1 << low_bits) - 1
         return total(weight * (high[row >> low_bits] * low[row & mask]) for row, weight in self.entries)
 
@@ -75,7 +75,7 @@ class Weight:
         for coordinate in x[:place]:
             out = out * (ONE - coordinate)
         for factor in self.factors:
-            out = out * factor.evaluate(x[place:place + factor.bits])
+            out = out * factor.evaluate(x[place : place + factor.bits])
             place += factor.bits
         return out
 
@@ -105,13 +105,14 @@ def form_claim(name: str, value: Hidden, form: Form, weight: Weight) -> Claim:
 
 def at_axes(axes: Sequence[Axis], points: Sequence[Sequence[Ext]], masked: bool) -> Weight:
     """eq at one point an axis; zero outside the public sizes when `masked`."""
-    return Weight(tuple(At(tuple(point), axis.size if masked else None)
-                        for axis, point in zip(axes, points, strict=True)))
+    return Weight(
+        tuple(At(tuple(point), axis.size if masked else None) for axis, point in zip(axes, points, strict=True))
+    )
 
 
 def tail(point: Sequence[Ext], axis: Axis) -> tuple[Ext, ...]:
     """The low-order coordinates of a shared point that belong to an axis."""
-    return tuple(point[len(point) - axis.bits:])
+    return tuple(point[len(point) - axis.bits :])
 
 
 def inside(axes: Sequence[Axis], points: Sequence[Sequence[Ext]]) -> Ext:

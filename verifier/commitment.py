@@ -67,8 +67,10 @@ def code_of(p: Parameters) -> Code:
             break
         if (positions + code.combined) ** queries * target <= (2 * positions) ** queries:
             return code
-    raise ParametersUnsafe(f"rows of 2^{p.row_bits} entries at blow-up 2^{p.blowup_bits} cannot give {p.security_bits} "
-                           f"bits with {max(budgets.values())} openings: use longer rows or fewer openings")
+    raise ParametersUnsafe(
+        f"rows of 2^{p.row_bits} entries at blow-up 2^{p.blowup_bits} cannot give {p.security_bits} "
+        f"bits with {max(budgets.values())} openings: use longer rows or fewer openings"
+    )
 
 
 def group_rows(relation: Relation, group: str) -> list[tuple[str, int]]:
@@ -79,7 +81,7 @@ def group_rows(relation: Relation, group: str) -> list[tuple[str, int]]:
 
 @dataclass(frozen=True)
 class Combination:
-    """The combined row and what it is made of: per group one coefficient a row, rho, and the polynomial's coefficients."""
+    """The combined row's coefficients and what it is made of: per group one weight a row, and rho."""
 
     weights: dict[str, list[Ext]]
     rho: Ext
@@ -101,7 +103,7 @@ def check_value(channel: Channel, relation: Relation, merged: Merged, code: Code
         claimed = claimed + merged.values[name] * coefficient
         scale[name] = coefficient
     row = channel.clear("combined row", code.combined)
-    at_column = evaluate_on_subgroup(row, merged.point[len(merged.point) - code.row_bits:])
+    at_column = evaluate_on_subgroup(row, merged.point[len(merged.point) - code.row_bits :])
     channel.zero(claimed * rho + mask - at_column, "the opening")
     weights = {group: _row_weights(relation, group, merged.point, scale) for group in GROUPS}
     return Combination(weights, rho, row)
@@ -113,7 +115,7 @@ def _row_weights(relation: Relation, group: str, point: Sequence[Ext], scale: di
     for name, rows in group_rows(relation, group):
         bits = committed_bits(relation, name)
         if bits not in tables:
-            tables[bits] = equality_table(point[len(point) - bits:len(point) - relation.parameters.row_bits])
+            tables[bits] = equality_table(point[len(point) - bits : len(point) - relation.parameters.row_bits])
         assert len(tables[bits]) == rows
         weights += [value * scale[name] for value in tables[bits]]
     return weights
@@ -189,7 +191,9 @@ def open_tree(channel: Channel, label: str, root: bytes, rows: int, positions: S
     opened = channel.opened(label, positions, rows, sibling_count(positions, depth))
     if opened.columns:
         leaves = [leaf_digest(label, salt, column) for salt, column in zip(opened.salts, opened.columns, strict=True)]
-        channel.check(root_from_leaves(positions, leaves, opened.nodes, depth) == root, f"the Merkle paths of {label!r}")
+        channel.check(
+            root_from_leaves(positions, leaves, opened.nodes, depth) == root, f"the Merkle paths of {label!r}"
+        )
     return opened
 
 
@@ -207,11 +211,12 @@ def check_columns(channel: Channel, code: Code, combination: Combination, roots:
         for k, column in enumerate(opened.columns):
             sums[k] += sum(map(mul, packed, column))
             if extra:
-                masks.append(column[len(weights):])
+                masks.append(column[len(weights) :])
     if not masks:
         return
-    expected = evaluate_polynomial(combination.row, [codeword_point(q, code.row_bits, code.blowup_bits)
-                                                     for q in positions])
+    expected = evaluate_polynomial(
+        combination.row, [codeword_point(q, code.row_bits, code.blowup_bits) for q in positions]
+    )
     for place, value, mask, wanted in zip(positions, sums, masks, expected, strict=True):
         found = unpack(value) * combination.rho + Ext.of(mask)
         channel.check(found == wanted, f"the combined row at position {place}")
@@ -225,7 +230,7 @@ def codeword_point(position: int, row_bits: int, blowup_bits: int) -> int:
 
 
 def pack(value: Ext) -> int:
-    """Three coefficients in one integer, 192 bits each: sums of up to 2^64 products with field elements do not carry."""
+    """Three coefficients in one integer, 192 bits each: sums of 2^64 products with field elements do not carry."""
     return value[0] | value[1] << _LIMB | value[2] << 2 * _LIMB
 
 
@@ -238,7 +243,7 @@ def evaluate_polynomial(coefficients: Sequence[Ext], points: Sequence[int]) -> l
     """f(x) for each x in F: packed inner products with x^0 .. x^(m-1) a block, Horner over the blocks."""
     size = max(1, 1 << (len(coefficients).bit_length() // 2 + 1))
     packed = [pack(c) for c in coefficients]
-    blocks = [packed[k:k + size] for k in range(0, len(packed), size)]
+    blocks = [packed[k : k + size] for k in range(0, len(packed), size)]
     out = []
     for x in points:
         powers = [1]
@@ -249,4 +254,3 @@ def evaluate_polynomial(coefficients: Sequence[Ext], points: Sequence[int]) -> l
             value = value * step + unpack(sum(map(mul, block, powers)))
         out.append(value)
     return out
-

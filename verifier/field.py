@@ -32,7 +32,7 @@ class Ext(tuple[int, int, int]):
         a, b, c = value
         return Ext((a % P, b % P, c % P))
 
-    def __add__(self, other: object) -> Ext:  # type: ignore[override]
+    def __add__(self, other: Ext | int) -> Ext:  # type: ignore[override]
         if isinstance(other, Ext):
             return Ext(((self[0] + other[0]) % P, (self[1] + other[1]) % P, (self[2] + other[2]) % P))
         if isinstance(other, int):
@@ -44,7 +44,7 @@ class Ext(tuple[int, int, int]):
     def __neg__(self) -> Ext:
         return Ext((-self[0] % P, -self[1] % P, -self[2] % P))
 
-    def __sub__(self, other: object) -> Ext:
+    def __sub__(self, other: Ext | int) -> Ext:
         if isinstance(other, Ext):
             return Ext(((self[0] - other[0]) % P, (self[1] - other[1]) % P, (self[2] - other[2]) % P))
         if isinstance(other, int):
@@ -54,12 +54,13 @@ class Ext(tuple[int, int, int]):
     def __rsub__(self, other: int) -> Ext:
         return Ext(((other - self[0]) % P, -self[1] % P, -self[2] % P))
 
-    def __mul__(self, other: object) -> Ext:  # type: ignore[override]
+    def __mul__(self, other: Ext | int) -> Ext:  # type: ignore[override]
         if isinstance(other, Ext):
             a, b, c = self
             x, y, z = other
-            return Ext(((a * x + 2 * (b * z + c * y)) % P, (a * y + b * x + 2 * c * z) % P,
-                        (a * z + b * y + c * x) % P))
+            return Ext(
+                ((a * x + 2 * (b * z + c * y)) % P, (a * y + b * x + 2 * c * z) % P, (a * z + b * y + c * x) % P)
+            )
         if isinstance(other, int):
             return Ext((self[0] * other % P, self[1] * other % P, self[2] * other % P))
         return NotImplemented
@@ -140,7 +141,7 @@ def bounded_equality(x: Sequence[Ext], y: Sequence[Ext], size: int) -> Ext:
         ones = x[k] * y[k]
         zeros = (ONE - x[k]) * (ONE - y[k])
         if size >> (n - 1 - k) & 1:
-            out = out + prefix * zeros * equality(x[k + 1:], y[k + 1:])
+            out = out + prefix * zeros * equality(x[k + 1 :], y[k + 1 :])
             prefix = prefix * ones
         else:
             prefix = prefix * zeros

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from . import sumcheck
 from .channel import Channel, Hidden
 from .claims import At, Claim, Term, Weight
+from .errors import ParametersUnsafe
 from .field import ONE, ZERO, Ext, P
 from .relation import Lookup, Relation, Table
-from .errors import ParametersUnsafe
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Layout:
 
 def layout(relation: Relation) -> Layout:
     """Blocks in falling size (columns in the relation's order, then tables), each aligned to its size."""
-    sized: list[tuple[int, Lookup | None, Table]] = []
-    for lookup in relation.lookups:
-        sized.append((relation.tensors[lookup.x.terms[0][1][0]].bits, lookup, lookup.table))
+    sized: list[tuple[int, Lookup | None, Table]] = [
+        (relation.tensors[lookup.x.terms[0][1][0]].bits, lookup, lookup.table) for lookup in relation.lookups
+    ]
     sized += [(table.bits, None, table) for table in relation.tables()]
     blocks, offset = [], 0
-    for bits, lookup, table in sorted(sized, key=lambda entry: -entry[0]):
-        blocks.append(Block(bits, offset, lookup, table))
+    for bits, column, table in sorted(sized, key=lambda entry: -entry[0]):
+        blocks.append(Block(bits, offset, column, table))
         offset += 1 << bits
     if offset >= P // 4:
         raise ParametersUnsafe(f"{offset} lookups in one proof: a count could wrap around the field")
@@ -83,15 +83,21 @@ def check(channel: Channel, relation: Relation) -> list[Claim]:
     return _leaf_claims(relation, shape, point, (alpha, beta), numerator, denominator)
 
 
-def _leaf_claims(relation: Relation, shape: Layout, point: Sequence[Ext], row: tuple[Ext, Ext],
-                 numerator: Hidden, denominator: Hidden) -> list[Claim]:
+def _leaf_claims(
+    relation: Relation,
+    shape: Layout,
+    point: Sequence[Ext],
+    row: tuple[Ext, Ext],
+    numerator: Hidden,
+    denominator: Hidden,
+) -> list[Claim]:
     """The last layer's claims, less what is public, on the columns and the counts."""
     alpha, beta = row
     filled = ones = public = ZERO
     columns: list[Term] = []
     counts: list[Term] = []
     for block in shape.blocks:
-        high, low = point[:shape.depth - block.bits], tuple(point[shape.depth - block.bits:])
+        high, low = point[: shape.depth - block.bits], tuple(point[shape.depth - block.bits :])
         share = _select(high, block.offset >> block.bits)
         weight = Weight((At(low),))
         filled = filled + share
@@ -105,8 +111,10 @@ def _leaf_claims(relation: Relation, shape: Layout, point: Sequence[Ext], row: t
         parts = [(beta, block.lookup.x)] + ([(beta * beta, block.lookup.y)] if block.lookup.y else [])
         columns += [Term(share * power * c, tensors, weight) for power, form in parts for c, tensors in form.terms]
     public = public + ONE - filled
-    return [Claim("lookup columns", public - denominator, tuple(columns)),
-            Claim("lookup counts", ones - numerator, tuple(counts))]
+    return [
+        Claim("lookup columns", public - denominator, tuple(columns)),
+        Claim("lookup counts", ones - numerator, tuple(counts)),
+    ]
 
 
 def _select(point: Sequence[Ext], index: int) -> Ext:

@@ -28,8 +28,13 @@ def committed_bits(relation: Relation, name: str) -> int:
 def degrees(relation: Relation, claims: Sequence[Claim]) -> list[int]:
     """The degree of the merged sumcheck in each variable: 3 where products of two tensors take part, else 2."""
     size = max(committed_bits(relation, name) for name in relation.tensors)
-    products = [committed_bits(relation, name) for claim in claims for term in claim.terms
-                if len(term.tensors) == 2 for name in term.tensors]
+    products = [
+        committed_bits(relation, name)
+        for claim in claims
+        for term in claim.terms
+        if len(term.tensors) == 2
+        for name in term.tensors
+    ]
     largest = max(products, default=0)
     return [3 if size - k <= largest else 2 for k in range(size)]
 

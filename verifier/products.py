@@ -87,7 +87,8 @@ def _axes(relation: Relation) -> tuple[Axis, Axis, int]:
 def check_einsums(channel: Channel, relation: Relation, points: Points) -> tuple[list[Claim], list[WeightClaim]]:
     """Reduces every einsum and final state to claims on derived tensors.
 
-    Per einsum: output(p) + constant I(p) - scale I_b(p_b) bias(p_t, p_j) = sum_{t,k} eq(p_t, t) left(t, p_b, k) W(t, k).
+    Per einsum: output(p) + constant I(p) - scale I_b(p_b) bias(p_t, p_j)
+                  = sum_{t,k} eq(p_t, t) left(t, p_b, k) W(t, k).
     """
     t, _, feature = _axes(relation)
     claims: list[Claim] = []
@@ -107,8 +108,8 @@ def check_einsums(channel: Channel, relation: Relation, points: Points) -> tuple
     batch = channel.challenges("einsum batch", len(sums), 1)
     degrees = [3] * t.bits + [2] * feature
     end, claim = sumcheck.check(channel, "einsum", _dot(batch, sums), degrees)
-    state = state_kernel(end[:t.bits], t.size)
-    shared = equality(points.t, end[:t.bits])
+    state = state_kernel(end[: t.bits], t.size)
+    shared = equality(points.t, end[: t.bits])
     for coefficient, einsum in zip(batch, relation.einsums, strict=True):
         pair = channel.pair("einsum end")
         claim = claim - _finish(relation, einsum, points, end, state, pair, claims, weights) * (coefficient * shared)
@@ -137,8 +138,16 @@ def state_claim(name: str, history: History, form: Form, rows: Point | None, col
     return form_claim(name, value + inside(axes, where) * history.offset, form, weight)
 
 
-def _finish(relation: Relation, einsum: Einsum, points: Points, end: Sequence[Ext], state: Kernel, pair: Pair,
-            claims: list[Claim], weights: list[WeightClaim]) -> Hidden:
+def _finish(
+    relation: Relation,
+    einsum: Einsum,
+    points: Points,
+    end: Sequence[Ext],
+    state: Kernel,
+    pair: Pair,
+    claims: list[Claim],
+    weights: list[WeightClaim],
+) -> Hidden:
     """The end claims of one einsum; returns its summand, zero-extended over the contracted variables it lacks."""
     t = relation.parameters.steps
     history = relation.histories[einsum.weights]
@@ -153,7 +162,7 @@ def _finish(relation: Relation, einsum: Einsum, points: Points, end: Sequence[Ex
     rows, columns = (outer, inner) if einsum.transposed else (inner, outer)
     weights.append(WeightClaim(einsum.weights, state, rows, columns, pair.right))
     gap = ONE
-    for coordinate in end[steps:len(end) - contracted.bits]:
+    for coordinate in end[steps : len(end) - contracted.bits]:
         gap = gap * (ONE - coordinate)
     return pair.product * gap
 
@@ -166,8 +175,9 @@ def check_histories(channel: Channel, relation: Relation, weights: Sequence[Weig
     for weight in weights:
         history = relation.histories[weight.history]
         start = channel.scalars("initial state", 1)[0]
-        claims.append(state_claim(f"initial:{weight.history}", history, history.initial, weight.rows, weight.columns,
-                                  start))
+        claims.append(
+            state_claim(f"initial:{weight.history}", history, history.initial, weight.rows, weight.columns, start)
+        )
         sums.append(start * weight.kernel.initial - weight.value)
     batch = channel.challenges("history batch", len(sums), 1)
     end, claim = sumcheck.check(channel, "history", _dot(batch, sums), [3] * t.bits + [2] * b.bits)
@@ -177,15 +187,22 @@ def check_histories(channel: Channel, relation: Relation, weights: Sequence[Weig
     for coefficient, weight in ordered:
         history = relation.histories[weight.history]
         if weight.kernel not in kernels:
-            kernels[weight.kernel] = weight.kernel.evaluate(end[:t.bits])
+            kernels[weight.kernel] = weight.kernel.evaluate(end[: t.bits])
         value = _gradient_end(channel, relation, history, weight, end, gradients, claims)
         claim = claim - value * (coefficient * kernels[weight.kernel] * history.scale)
     channel.zero(claim, "the history sumcheck")
     return claims
 
 
-def _gradient_end(channel: Channel, relation: Relation, history: History, weight: WeightClaim, end: Sequence[Ext],
-                  gradients: dict[tuple[str, Point], Hidden], claims: list[Claim]) -> Hidden:
+def _gradient_end(
+    channel: Channel,
+    relation: Relation,
+    history: History,
+    weight: WeightClaim,
+    end: Sequence[Ext],
+    gradients: dict[tuple[str, Point], Hidden],
+    claims: list[Claim],
+) -> Hidden:
     """A(end, rows) * G(end, columns), or G alone for a bias, with claims on what was not claimed before."""
     key = (history.gradients, weight.columns)
     if weight.rows is None or history.activations is None:

@@ -16,7 +16,7 @@ def encode_proof(digest: bytes, body: bytes) -> bytes:
 
 def decode_proof(data: bytes, digest: bytes, max_body: int) -> bytes:
     """The body of a proof for the statement with this digest. Nothing in the body is trusted."""
-    if data[:len(MAGIC)] != MAGIC[:len(data)] or len(data) < HEADER_BYTES:
+    if data[: len(MAGIC)] != MAGIC[: len(data)] or len(data) < HEADER_BYTES:
         raise MalformedProof("not a proof file, or cut off inside its header")
     version = int.from_bytes(data[8:12], "little")
     if version != VERSION:

@@ -169,10 +169,15 @@ class Relation:
 
     def without(self, name: str) -> Relation:
         """The same relation with one claim dropped: `name` of a claim, `final:W0`, or `mask:A1` for an indicator."""
-        keep = [tuple(c for c in claims if c.name != name)
-                for claims in (self.lookups, self.einsums, self.selections, self.one_hots)]
-        return replace(self, lookups=keep[0], einsums=keep[1], selections=keep[2], one_hots=keep[3],
-                       finals=tuple(h for h in self.finals if f"final:{h}" != name), removed=self.removed | {name})
+        return replace(
+            self,
+            lookups=tuple(c for c in self.lookups if c.name != name),
+            einsums=tuple(c for c in self.einsums if c.name != name),
+            selections=tuple(c for c in self.selections if c.name != name),
+            one_hots=tuple(c for c in self.one_hots if c.name != name),
+            finals=tuple(history for history in self.finals if f"final:{history}" != name),
+            removed=self.removed | {name},
+        )
 
 
 def linear(*terms: tuple[int, str]) -> Form:
@@ -243,26 +248,62 @@ def training_relation(statement: Statement) -> Relation:
         remainder = build.limbs(f"R{l}", "witness", w, (t, b, f[l + 1]), checked=True)
         if l < last:
             d = build.batch_tensor(f"D{l}", f[l + 1])
-            build.lookups.append(Lookup(f"relu:{y}", Table("relu", p.activation_width), linear((1, y)),
-                                        1 << (p.activation_width - 1), linear((1, d))))
+            build.lookups.append(
+                Lookup(
+                    f"relu:{y}",
+                    Table("relu", p.activation_width),
+                    linear((1, y)),
+                    1 << (p.activation_width - 1),
+                    linear((1, d)),
+                )
+            )
             build.define(f"A{l + 1}", f[l + 1], Form(((1, (y, d)),)))
         else:
             build.signed(y, linear((1, y)), p.output_width)
-        einsums.append(Einsum(f"forward:{l}", Form(((1 << w, (y,)), *remainder.terms)), (t, b, f[l + 1]), rounding,
-                              f"A{l}", f"W{l}", False, f"b{l}"))
+        einsums.append(
+            Einsum(
+                f"forward:{l}",
+                Form(((1 << w, (y,)), *remainder.terms)),
+                (t, b, f[l + 1]),
+                rounding,
+                f"A{l}",
+                f"W{l}",
+                False,
+                f"b{l}",
+            )
+        )
     _loss(build)
     for l in range(last, 0, -1):
         ga = build.batch_tensor(f"GA{l}", f[l])
         remainder = build.limbs(f"RG{l}", "witness", w, (t, b, f[l]), checked=True)
         build.signed(ga, linear((1, ga)), p.backward_width)
         build.define(f"G{l - 1}", f[l], Form(((1, (ga, f"D{l - 1}")),)))
-        einsums.append(Einsum(f"backward:{l}", Form(((1 << w, (ga,)), *remainder.terms)), (t, b, f[l]), rounding,
-                              f"G{l}", f"W{l}", True, None))
+        einsums.append(
+            Einsum(
+                f"backward:{l}",
+                Form(((1 << w, (ga,)), *remainder.terms)),
+                (t, b, f[l]),
+                rounding,
+                f"G{l}",
+                f"W{l}",
+                True,
+                None,
+            )
+        )
     histories = _states(build)
     selections = _data(build)
     one_hots = (OneHot("one-hot", "target"),) if p.target == "one-hot" else ()
-    relation = Relation(p, build.tensors, build.masked, histories, tuple(build.lookups), tuple(einsums), selections,
-                        one_hots, tuple(histories))
+    relation = Relation(
+        p,
+        build.tensors,
+        build.masked,
+        histories,
+        tuple(build.lookups),
+        tuple(einsums),
+        selections,
+        one_hots,
+        tuple(histories),
+    )
     for table in relation.tables():
         build.tensor(f"count:{table.name}", "witness", Axis("table", 1 << table.bits))
     return relation
@@ -296,9 +337,17 @@ def _states(build: _Builder) -> dict[str, History]:
             initial = build.limbs(f"initial.{name}", "initial", p.weight_width, axes, checked=True)
             final = build.limbs(f"final.{name}", "final", p.weight_width, axes, checked=False)
             is_bias = len(axes) == 1
-            histories[name] = History(name, None if is_bias else rows, columns, initial, final,
-                                      1 << (p.weight_width - 1), None if is_bias else f"A{l}", f"G{l}",
-                                      1 << p.activation_bits if is_bias else 1)
+            histories[name] = History(
+                name,
+                None if is_bias else rows,
+                columns,
+                initial,
+                final,
+                1 << (p.weight_width - 1),
+                None if is_bias else f"A{l}",
+                f"G{l}",
+                1 << p.activation_bits if is_bias else 1,
+            )
     return histories
 
 
@@ -335,5 +384,7 @@ def check_bounds(p: Parameters) -> None:
     """Refuses parameters for which equality mod p would not be equality of integers."""
     for place, bound in integer_bounds(p).items():
         if bound >= P // 2:
-            raise ParametersUnsafe(f"{place} may reach 2^{bound.bit_length()}, which wraps around the field (p/2 is "
-                                   "2^63): use fewer steps a proof or narrower ranges")
+            raise ParametersUnsafe(
+                f"{place} may reach 2^{bound.bit_length()}, which wraps around the field (p/2 is "
+                "2^63): use fewer steps a proof or narrower ranges"
+            )

@@ -19,7 +19,7 @@ def _words(seed: bytes, epoch: int) -> Iterator[int]:
     while True:
         block = hashlib.sha256(seed + epoch.to_bytes(8, "little") + counter.to_bytes(8, "little")).digest()
         for k in range(0, 32, 8):
-            yield int.from_bytes(block[k:k + 8], "little")
+            yield int.from_bytes(block[k : k + 8], "little")
         counter += 1
 
 
@@ -43,7 +43,7 @@ def batches(seed: bytes, samples: int, batch: int, first_step: int, steps: int) 
     flat: list[int] = []
     while place < end:
         epoch, start = divmod(place, samples)
-        taken = epoch_order(seed, epoch, samples)[start:start + end - place]
+        taken = epoch_order(seed, epoch, samples)[start : start + end - place]
         flat += taken
         place += len(taken)
-    return [flat[k:k + batch] for k in range(0, len(flat), batch)]
+    return [flat[k : k + batch] for k in range(0, len(flat), batch)]

@@ -71,5 +71,6 @@ def check_security(shape: Shape, p: Parameters, minimum: int) -> None:
     if p.security_bits < minimum:
         raise ParametersUnsafe(f"the statement promises {p.security_bits} bits of security, {minimum} are required")
     if shape.error > Fraction(1, 1 << p.security_bits):
-        raise ParametersUnsafe(f"the soundness error adds up to 2^-{shape.bits:.1f}, the statement promises "
-                               f"2^-{p.security_bits}")
+        raise ParametersUnsafe(
+            f"the soundness error adds up to 2^-{shape.bits:.1f}, the statement promises 2^-{p.security_bits}"
+        )

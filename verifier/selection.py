@@ -13,7 +13,7 @@ from .statement import Statement
 
 
 def selection_claims(statement: Statement, relation: Relation, points: Points) -> list[Claim]:
-    """tensor(p_t, p_b, p_f) = sum_n S(n) data(n, p_f), S(n) = sum over (t, b) scheduled to row n of eq(p_t,t) eq(p_b,b).
+    """tensor(p_t, p_b, p_f) = sum_n S(n) data(n, p_f), with S(n) = sum of eq(p_t, t) eq(p_b, b) over (t, b) at row n.
 
     S costs one multiplication a scheduled sample. Every claim has the value zero, so no scalar is sent.
     """

@@ -127,8 +127,13 @@ _CHOICES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "optimizer": ("training", "optimizer", OPTIMIZERS),
     "target": ("training", "target", TARGETS),
 }
-_COMMITMENTS = {"data_root": ("data", "root"), "initial_root": ("initial", "root"), "final_root": ("final", "root"),
-                "origin_root": ("schedule", "origin"), "nonce": ("schedule", "nonce")}
+_COMMITMENTS = {
+    "data_root": ("data", "root"),
+    "initial_root": ("initial", "root"),
+    "final_root": ("final", "root"),
+    "origin_root": ("schedule", "origin"),
+    "nonce": ("schedule", "nonce"),
+}
 _SECTIONS = ("model", "training", "fixed_point", "ranges", "protocol")
 _MAX_LAYERS, _MAX_WIDTH, _MAX_SAMPLES = 64, 1 << 16, 1 << 30
 
@@ -208,8 +213,10 @@ def _build(document: dict[str, Any]) -> Statement:
     fields["zero_knowledge"] = _section(document, "protocol").get("zero_knowledge")
     if not isinstance(fields["zero_knowledge"], bool):
         raise MalformedStatement("protocol.zero_knowledge must be true or false")
-    commitments = {field: _hex32(_section(document, section).get(key), f"{section}.{key}")
-                   for field, (section, key) in _COMMITMENTS.items()}
+    commitments = {
+        field: _hex32(_section(document, section).get(key), f"{section}.{key}")
+        for field, (section, key) in _COMMITMENTS.items()
+    }
     samples = _integer(_section(document, "data").get("samples"), "data.samples", 1, _MAX_SAMPLES)
     statement = Statement(parameters=Parameters(**fields), samples=samples, **commitments)
     _consistent(statement)
@@ -219,8 +226,10 @@ def _build(document: dict[str, Any]) -> Statement:
 def _consistent(s: Statement) -> None:
     p = s.parameters
     if p.gradient_bits < p.activation_bits:
-        raise MalformedStatement(f"gradient_bits = {p.gradient_bits} is below activation_bits = {p.activation_bits}: "
-                                 "the loss gradient would need a rounding")
+        raise MalformedStatement(
+            f"gradient_bits = {p.gradient_bits} is below activation_bits = {p.activation_bits}: "
+            "the loss gradient would need a rounding"
+        )
     if p.target == "one-hot" and (p.target_bits != 0 or p.target_width != 1):
         raise MalformedStatement("one-hot targets have fixed_point.target_bits = 0 and ranges.target = 1")
     if p.target_bits > p.activation_bits:

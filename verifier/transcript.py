@@ -57,7 +57,7 @@ class _Stream:
     def word(self) -> int:
         if not self._words:
             block = hashlib.sha256(self._state + b"X" + self._counter.to_bytes(8, "little")).digest()
-            self._words = [int.from_bytes(block[k:k + 8], "little") for k in (24, 16, 8, 0)]
+            self._words = [int.from_bytes(block[k : k + 8], "little") for k in (24, 16, 8, 0)]
             self._counter += 1
         return self._words.pop()
 

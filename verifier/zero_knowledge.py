@@ -150,8 +150,15 @@ def check_columns(channel: Channel, code: PadCode, tests: _Tests, root: bytes) -
         _check_column(channel, layout, tests, packed, x, column, (low[k], linear[k], product[k]))
 
 
-def _check_column(channel: Channel, layout: PadLayout, tests: _Tests, packed: Sequence[Sequence[int]], x: int,
-                  column: Sequence[Ext], wanted: tuple[Ext, Ext, Ext]) -> None:
+def _check_column(
+    channel: Channel,
+    layout: PadLayout,
+    tests: _Tests,
+    packed: Sequence[Sequence[int]],
+    x: int,
+    column: Sequence[Ext],
+    wanted: tuple[Ext, Ext, Ext],
+) -> None:
     code, pads, pairs = layout.code, layout.pad_rows, layout.pair_rows
     m_u, m_0, m_1, m_2, m_3 = column[pads:]
     low = m_u
