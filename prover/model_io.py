@@ -71,6 +71,25 @@ def load_data(
     return _dataset(str(path), features, targets, target, outputs)
 
 
+def load_features(path: Path, width: int, header: bool | None = None, text: bytes | None = None) -> Floats:
+    """Features without labels, [n, width]: a table of exactly `width` columns, or an archive's feature
+    array."""
+    kind = _kind(path) if text is None else "csv"
+    data = read_input(path) if text is None else text
+    if kind in ("npz", "safetensors"):
+        arrays = _npz(path, data) if kind == "npz" else _safetensors(path, data)
+        name = _only(path, arrays, FEATURE_NAMES)
+        features = _numeric(path, name, arrays[name])
+        features = features.reshape(len(features), -1) if features.ndim > 1 else features
+    else:
+        table = read_csv(str(path), data, header) if kind == "csv" else _npy_table(path, data)
+        features = table.rows
+    if features.ndim != 2 or not len(features) or features.shape[1] != width:
+        raise InputInvalid(f"{path}: shape {features.shape}; expected rows of {width} features and no label")
+    _finite(str(path), "features", features)
+    return features
+
+
 def _kind(path: Path) -> str:
     name = path.name.lower()
     for ending, kind in (
@@ -125,7 +144,7 @@ def _npy_table(path: Path, data: bytes) -> Table:
     if not isinstance(loaded, np.ndarray):
         raise InputInvalid(f"{path} is an archive; name it .npz")
     array = _numeric(path, path.name, loaded)
-    if array.ndim != 2 or array.shape[0] < 1 or array.shape[1] < 2:
+    if array.ndim != 2 or array.shape[0] < 1 or array.shape[1] < 1:
         raise InputInvalid(f"{path}: shape {loaded.shape}; expected [n, d + 1], the label in the last column")
     return Table(str(path), None, array)
 
@@ -136,21 +155,35 @@ def _safetensors(path: Path, data: bytes) -> Arrays:
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputInvalid(
-            f"{path}: not a whole safetensors file, or of a number type that NumPy lacks "
-            f"(use float32): {reason}"
+            f"{path}: not a whole safetensors file, or of a number type that NumPy lacks (use float32): {reason}"
         ) from None
+
+
+def _only(path: Path, arrays: Arrays, names: tuple[str, ...]) -> str:
+    present = [name for name in names if name in arrays]
+    if len(present) != 1:
+        raise InputInvalid(
+            f"{path} holds {', '.join(sorted(arrays)) or 'nothing'}; expected exactly one array named one of "
+            f"{', '.join(names)}"
+        )
+    return present[0]
+
+
+def _finite(source: str, what: str, array: Floats) -> None:
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        row, column = (int(k) for k in bad[0])
+        raise InputInvalid(
+            f"{source}: {what}, row {row}, column {column}: {array[row, column]} is not a finite number "
+            f"({len(bad)} in all). Remove or impute such rows."
+        )
 
 
 def _pair(path: Path, arrays: Arrays) -> tuple[Floats, Floats]:
     found = []
     for names in (FEATURE_NAMES, TARGET_NAMES):
-        present = [name for name in names if name in arrays]
-        if len(present) != 1:
-            raise InputInvalid(
-                f"{path} holds {', '.join(sorted(arrays)) or 'nothing'}; expected exactly one array "
-                f"named one of {', '.join(names)}"
-            )
-        found.append(_numeric(path, present[0], arrays[present[0]]))
+        name = _only(path, arrays, names)
+        found.append(_numeric(path, name, arrays[name]))
     features, targets = found
     if features.ndim < 2 or features.shape[0] < 1 or features.size < 1:
         raise InputInvalid(f"{path}: features have shape {features.shape}; expected [n, d] with n > 0")
@@ -165,9 +198,7 @@ def _split(table: Table, label: str | None, columns: int) -> tuple[Floats, Float
         raise InputInvalid(f"{table.source}: {width} columns; {columns} for targets leave none for features")
     first = width - columns if label is None else _column(table, label)
     if first + columns > width:
-        raise InputInvalid(
-            f"{table.source}: {columns} target columns from column {first} on, of {width} in all"
-        )
+        raise InputInvalid(f"{table.source}: {columns} target columns from column {first} on, of {width} in all")
     chosen = np.arange(first, first + columns)
     return np.delete(table.rows, chosen, axis=1), table.rows[:, chosen]
 
@@ -182,33 +213,21 @@ def _column(table: Table, label: str) -> int:
         index: int = int(label)
     except ValueError:
         known = "it has no header" if table.names is None else f"columns are {', '.join(table.names[-8:])}"
-        raise InputInvalid(
-            f"{table.source}: no column {label!r} ({known}); give a name or a number from 0"
-        ) from None
+        raise InputInvalid(f"{table.source}: no column {label!r} ({known}); give a name or a number from 0") from None
     if not -width <= index < width:
         raise InputInvalid(f"{table.source}: no column {index}; there are {width}, counted from 0")
     return index % width
 
 
 def _dataset(source: str, features: Floats, targets: Floats, target: str, outputs: int | None) -> Dataset:
-    for what, array in (("features", features), ("targets", targets)):
-        bad = np.argwhere(~np.isfinite(array))
-        if len(bad):
-            row, column = (int(k) for k in bad[0])
-            raise InputInvalid(
-                f"{source}: {what}, row {row}, column {column}: {array[row, column]} is not a finite "
-                f"number ({len(bad)} in all). Remove or impute such rows."
-            )
+    _finite(source, "features", features)
+    _finite(source, "targets", targets)
     if target == "values":
         if outputs is not None and targets.shape[1] != outputs:
-            raise InputInvalid(
-                f"{source}: {targets.shape[1]} target columns, the last layer has {outputs} outputs"
-            )
+            raise InputInvalid(f"{source}: {targets.shape[1]} target columns, the last layer has {outputs} outputs")
         return Dataset(source, features, np.zeros(len(features), dtype=np.int64), targets)
     if targets.shape[1] != 1:
-        raise InputInvalid(
-            f"{source}: labels have {targets.shape[1]} columns; give one column of class numbers"
-        )
+        raise InputInvalid(f"{source}: labels have {targets.shape[1]} columns; give one column of class numbers")
     return Dataset(source, features, _labels(source, targets[:, 0], outputs), targets)
 
 

@@ -1,0 +1,78 @@
+"""`show`: the claim of a statement in sentences, and what it does not say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from prover.files import read_input
+from verifier.statement import Statement, parse_statement
+
+from .. import runs
+from ..console import Json, answer
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb of this file."""
+    app.command("show")(show)
+
+
+def show(
+    path: Annotated[Path, typer.Argument(help="A statement file or a run folder.")],
+    as_json: Json = False,
+) -> None:
+    """Say in sentences what a statement claims, and what is not proven."""
+    statement = runs.read_statement(path) if path.is_dir() else parse_statement(read_input(path))
+    claimed, unproven = sentences(statement)
+    result: dict[str, Any] = {
+        "statement_digest": f"sha256:{statement.digest().hex()}",
+        "params_digest": f"sha256:{statement.parameters.digest().hex()}",
+        "claim": claimed,
+        "not_proven": unproven,
+    }
+    lines = ["The statement claims, and a valid proof of it shows:", *(f"  • {line}" for line in claimed)]
+    lines += ["It does not show:", *(f"  • {line}" for line in unproven)]
+    lines += [f"statement   {result['statement_digest']}", f"parameters  {result['params_digest']}"]
+    if path.is_dir() and not (path / runs.PROOF).exists():
+        lines.append("There is no proof in this folder yet.")
+    answer(result, lines, as_json)
+
+
+def sentences(s: Statement) -> tuple[list[str], list[str]]:
+    """What a valid proof of the statement shows, and what it leaves open."""
+    p = s.parameters
+    rate = p.batch / 2.0**p.rate_bits
+    network = " → ".join(map(str, p.widths))
+    last = p.first_step + p.steps
+    targets = "class labels (one-hot, checked)" if p.target == "one-hot" else "real-valued targets"
+    claimed = [
+        f"A network with layers {network}, ReLU between them, was trained from a committed initial state "
+        f"({s.initial_root.hex()[:16]}…) to a committed final state ({s.final_root.hex()[:16]}…).",
+        f"It took steps {p.first_step + 1} to {last} of plain gradient descent: learning rate {rate:g}, "
+        "batches of "
+        f"{p.batch}, mean squared error against {targets}.",
+        "Every batch holds the samples that the public schedule picks from a committed set of "
+        f"{s.samples} samples "
+        f"({s.data_root.hex()[:16]}…): none left out, swapped or relabelled.",
+        f"All arithmetic is on integers (activations 2^-{p.activation_bits}, gradients "
+        f"2^-{p.gradient_bits}, weights "
+        f"2^-{p.weight_bits}), every rounding proven, nothing wrapped around.",
+        f"A false claim passes with a chance below 2^-{p.security_bits} (and as far as SHA-256 holds).",
+    ]
+    claimed.append(
+        "The proof reveals nothing about data, weights, activations or losses beyond this."
+        if p.zero_knowledge
+        else "WARNING: the statement is transparent. Its proof GIVES AWAY sums over data and weights."
+    )
+    unproven = [
+        "that the data are good, lawful, or all the data there are;",
+        "that the initial state was not already trained on something;",
+        "anything about a floating-point run: these are the integers that were trained.",
+    ]
+    if p.first_step:
+        unproven.append(f"how the state before step {p.first_step + 1} came about: that is another segment's proof.")
+    if s.nonce == bytes(32):
+        unproven.append("that the batch order was left to chance: no auditor's nonce; the prover may have chosen it.")
+    return claimed, unproven

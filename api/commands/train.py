@@ -1,0 +1,211 @@
+"""`train` and `commit`: from data to a run folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from prover.trainer import State
+from verifier.statement import Parameters, Statement
+
+from .. import runs, training
+from ..backend import default_backend
+from ..console import Json, Stages, UsageError, answer, seconds, stages
+from ..training import Options
+
+Data = Annotated[Path | None, typer.Option("--data", help=".csv, .csv.gz, .npy, .npz, .safetensors; - reads CSV.")]
+Layers = Annotated[str | None, typer.Option(help="Widths from input to output, as 64-128-64-10.")]
+Loss = Annotated[str, typer.Option(help="mse: half the sum of squares, averaged over the batch.")]
+Batch = Annotated[int, typer.Option(help="Samples a step.")]
+Steps = Annotated[int, typer.Option(help="Steps, all in one proof.")]
+Rate = Annotated[float, typer.Option("--lr", help="Learning rate; batch / lr must be a power of two.")]
+Target = Annotated[str, typer.Option(help="one-hot: class numbers; values: real targets.")]
+Label = Annotated[str | None, typer.Option(help="Label column by name or number from 0. Default: the last.")]
+Header = Annotated[bool | None, typer.Option("--header/--no-header", help="Whether a CSV starts with names.")]
+Scale = Annotated[str, typer.Option(help="Features are divided by this; auto: their largest magnitude.")]
+TargetScale = Annotated[str, typer.Option(help="Real targets are divided by this; auto as for features.")]
+Init = Annotated[Path | None, typer.Option("--init", help="Initial weights (safetensors). Default: fresh, random.")]
+ABits = Annotated[int, typer.Option("--activation-bits", help="Binary digits after the point of activations.")]
+GBits = Annotated[int, typer.Option("--gradient-bits", help="The same of gradients.")]
+Security = Annotated[int, typer.Option(help="Provable bits of security: 128 or 100.")]
+DataOpenings = Annotated[int, typer.Option(help="How many proofs the data commitment can serve.")]
+StateOpenings = Annotated[int, typer.Option(help="The same for the initial and the final state.")]
+Transparent = Annotated[bool, typer.Option("--transparent", help="Debugging: the proof gives secrets away.")]
+Out = Annotated[Path | None, typer.Option("--out", help="The run folder to make.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace an earlier run folder.")]
+Nonce = Annotated[str | None, typer.Option(help="64 hex digits that the auditor drew after the commitments.")]
+FromCommitted = Annotated[Path | None, typer.Option("--committed", help="A folder made by `commit`, to train now.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verbs of this file."""
+    app.command("train")(train)
+    app.command("commit")(commit)
+
+
+def _options(data: Path | None, layers: str | None, loss: str, **more: Any) -> Options:
+    if data is None or layers is None:
+        raise UsageError("--data and --layers are needed")
+    if loss != "mse":
+        raise UsageError(f"--loss {loss!r}: only mse can be proven so far")
+    if more["target"] not in ("one-hot", "values"):
+        raise UsageError(f"--target {more['target']!r}: one-hot or values")
+    if more["security"] not in (100, 128):
+        raise UsageError(f"--security {more['security']}: 128 or 100 bits")
+    for name, high in (("data_openings", 1 << 10), ("state_openings", 1 << 10), ("activation_bits", 16)):
+        if not 1 <= more[name] <= high:
+            raise UsageError(f"--{name.replace('_', '-')} {more[name]}: from 1 to {high}")
+    text = sys.stdin.buffer.read() if str(data) == "-" else None
+    return Options(data=data, layers=layers, text=text, **more)
+
+
+def _folder(out: Path | None) -> Path:
+    if out is None:
+        raise UsageError("--out is needed: the run folder to make")
+    return out
+
+
+def train(
+    data: Data = None,
+    layers: Layers = None,
+    loss: Loss = "mse",
+    batch: Batch = 64,
+    steps: Steps = 32,
+    lr: Rate = 0.0625,
+    target: Target = "one-hot",
+    label: Label = None,
+    header: Header = None,
+    scale: Scale = "auto",
+    target_scale: TargetScale = "auto",
+    init: Init = None,
+    activation_bits: ABits = 8,
+    gradient_bits: GBits = 12,
+    security: Security = 128,
+    data_openings: DataOpenings = 4,
+    state_openings: StateOpenings = 4,
+    transparent: Transparent = False,
+    out: Out = None,
+    replace: Replace = False,
+    nonce: Nonce = None,
+    committed: FromCommitted = None,
+    as_json: Json = False,
+) -> None:
+    """Train in exact integers and write a run folder: statement, trace, weights, openings."""
+    drawn = training.parse_nonce(nonce)
+    if committed is not None:
+        if data is not None or layers is not None or out is not None:
+            raise UsageError("--committed goes without --data, --layers and --out: the folder has them")
+        with stages() as shown:
+            run = training.finish(committed, training.read_committed(committed), drawn, default_backend(), shown)
+        (committed / runs.DRAFT).unlink(missing_ok=True)
+        _report(committed, run, runs.read_settings(committed), shown, as_json)
+        return
+    options = _options(
+        data, layers, loss, batch=batch, steps=steps, rate=lr, target=target, label=label, header=header, scale=scale,
+        target_scale=target_scale, initial=init, activation_bits=activation_bits, gradient_bits=gradient_bits,
+        security=security, data_openings=data_openings, state_openings=state_openings, transparent=transparent,
+    )  # fmt: skip
+    target_folder = _folder(out)
+    with stages() as shown, runs.new_folder(target_folder, replace) as folder:
+        start = training.begin(options, default_backend(), shown)
+        training.write_committed(folder, start, draft=False)
+        run = training.finish(folder, start, drawn, default_backend(), shown)
+    _report(target_folder, run, start.settings, shown, as_json)
+
+
+def commit(
+    data: Data = None,
+    layers: Layers = None,
+    loss: Loss = "mse",
+    batch: Batch = 64,
+    steps: Steps = 32,
+    lr: Rate = 0.0625,
+    target: Target = "one-hot",
+    label: Label = None,
+    header: Header = None,
+    scale: Scale = "auto",
+    target_scale: TargetScale = "auto",
+    init: Init = None,
+    activation_bits: ABits = 8,
+    gradient_bits: GBits = 12,
+    security: Security = 128,
+    data_openings: DataOpenings = 4,
+    state_openings: StateOpenings = 4,
+    transparent: Transparent = False,
+    out: Out = None,
+    replace: Replace = False,
+    as_json: Json = False,
+) -> None:
+    """Commit data and initial weights before training, so that an auditor can draw the batch order."""
+    options = _options(
+        data, layers, loss, batch=batch, steps=steps, rate=lr, target=target, label=label, header=header, scale=scale,
+        target_scale=target_scale, initial=init, activation_bits=activation_bits, gradient_bits=gradient_bits,
+        security=security, data_openings=data_openings, state_openings=state_openings, transparent=transparent,
+    )  # fmt: skip
+    target_folder = _folder(out)
+    with stages() as shown, runs.new_folder(target_folder, replace) as folder:
+        start = training.begin(options, default_backend(), shown)
+        training.write_committed(folder, start, draft=True)
+    s = start.statement
+    result = {
+        "folder": str(target_folder),
+        "data_root": f"sha256:{s.data_root.hex()}",
+        "initial_root": f"sha256:{s.initial_root.hex()}",
+        "params_digest": f"sha256:{s.parameters.digest().hex()}",
+        "samples": s.samples,
+        "seconds": shown.seconds,
+    }
+    lines = [
+        f"committed to {s.samples} samples and the initial weights, in {target_folder}",
+        f"  data           {result['data_root']}",
+        f"  initial state  {result['initial_root']}",
+        f"  parameters     {result['params_digest']}",
+        "Give these to the auditor, get a nonce of 64 hex digits back, then:",
+        f"  zkgrad train --committed {target_folder} --nonce <nonce>",
+    ]
+    answer(result, lines, as_json)
+
+
+def _quality(state: State, p: Parameters, run: runs.Run, settings: runs.Settings) -> tuple[str, float]:
+    ((name, value),) = training.quality(state, p, run.inputs, run.targets, settings.target_scale).items()
+    return name, value
+
+
+def summary(statement: Statement) -> str:
+    """Architecture and schedule in a line."""
+    p = statement.parameters
+    rate = p.batch / 2.0**p.rate_bits
+    return (
+        f"{'-'.join(map(str, p.widths))}, {p.steps} steps of batch {p.batch}, lr {rate:g}, {statement.samples} samples"
+    )
+
+
+def _report(folder: Path, run: runs.Run, settings: runs.Settings, shown: Stages, as_json: bool) -> None:
+    s, p = run.statement, run.statement.parameters
+    name, before = _quality(run.trace.initial, p, run, settings)
+    _, after = _quality(run.trace.final, p, run, settings)
+    widths = {
+        key: getattr(p, f"{key}_width") for key in ("input", "activation", "output", "backward", "error", "weight")
+    }
+    result = {
+        "folder": str(folder),
+        "statement_digest": f"sha256:{s.digest().hex()}",
+        "params_digest": f"sha256:{p.digest().hex()}",
+        "feature_scale": settings.feature_scale,
+        "target_scale": settings.target_scale,
+        "widths": widths,
+        f"training_{name}": {"before": before, "after": after},
+        "seconds": shown.seconds,
+    }
+    lines = [
+        f"trained {summary(s)}, in {seconds(shown.total())}",
+        f"  {name.replace('_', ' ')} on the training data: {before:.4g} before, {after:.4g} after",
+        f"  features divided by {settings.feature_scale:g}; bits proven: "
+        + ", ".join(f"{key} {bits}" for key, bits in widths.items()),
+        f"  parameters {result['params_digest']}",
+        f"wrote {folder}: statement.json, weights.safetensors, and secrets (mode 0600); next: zkgrad prove {folder}",
+    ]
+    answer(result, lines, as_json)
