@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verifier.errors import ParametersUnsafe
-from verifier.relation import check_bounds, training_relation
 from verifier.schedule import batches
 from verifier.security import check_security, shape_of
 from verifier.statement import Parameters, Statement
+from verifier.training import check_bounds, training_relation
 
 from .errors import InputInvalid, OutOfRange
 from .exact import Integers, bits_needed

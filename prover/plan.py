@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from verifier.commitment import group_rows
 from verifier.proof import HEADER_BYTES
-from verifier.relation import GROUPS, integer_bounds
+from verifier.relation import GROUPS
 from verifier.security import bits_of
 from verifier.statement import Parameters, Statement
+from verifier.training import integer_bounds
 
 from .prove import prepare
 

@@ -10,9 +10,10 @@ from verifier.claims import Claim
 from verifier.commitment import Code
 from verifier.proof import encode_proof
 from verifier.protocol import converse
-from verifier.relation import Relation, check_bounds, training_relation
+from verifier.relation import Relation
 from verifier.security import Shape, check_security, shape_of
 from verifier.statement import Statement
+from verifier.training import check_bounds, training_relation
 from verifier.zero_knowledge import PadLayout
 
 from . import lookup, merge, products, zero_knowledge

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from verifier.relation import Relation, training_relation
+from verifier.relation import Relation
 from verifier.security import shape_of
 from verifier.statement import Parameters, Statement
+from verifier.training import training_relation
 
 from .backends.interface import Backend, Table
 from .commitment import Blinding

@@ -8,9 +8,9 @@ from .channel import ReadingChannel
 from .errors import ParametersUnsafe, StatementMismatch
 from .proof import decode_proof
 from .protocol import converse
-from .relation import check_bounds, training_relation
 from .security import check_security, shape_of
 from .statement import Statement, parse_statement
+from .training import check_bounds, training_relation
 
 DEFAULT_SECURITY = 128
 LEAST_SECURITY = 100

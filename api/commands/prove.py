@@ -17,7 +17,7 @@ from prover.plan import plan as make_plan
 from prover.prove import prove as make_proof
 from prover.session import assemble
 from verifier.check import LEAST_SECURITY
-from verifier.relation import training_relation
+from verifier.training import training_relation
 
 from .. import runs, slots
 from ..backend import default_backend

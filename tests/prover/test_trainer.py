@@ -22,10 +22,10 @@ from prover.exact import bits_needed, matmul_exact, round_half_up
 from prover.model_io import load_data
 from prover.trainer import State, Trace, outputs, predict, run, train
 from verifier.errors import ParametersUnsafe
-from verifier.relation import training_relation
 from verifier.schedule import batches
 from verifier.security import shape_of
 from verifier.statement import Parameters, Statement
+from verifier.training import training_relation
 
 DIGITS = Path(__file__).parents[2] / "examples" / "data" / "digits.csv.gz"
 SEED = bytes(32)

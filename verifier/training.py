@@ -1,0 +1,218 @@
+"""The relation of training a ReLU network, and the bounds that keep its integers from wrapping around the field."""
+
+from __future__ import annotations
+
+from .errors import ParametersUnsafe
+from .field import P
+from .relation import (
+    Axis,
+    Einsum,
+    Form,
+    History,
+    Lookup,
+    Masked,
+    OneHot,
+    Relation,
+    Selection,
+    Table,
+    Tensor,
+    limb_widths,
+    linear,
+)
+from .statement import Parameters, Statement
+
+
+class _Builder:
+    def __init__(self, statement: Statement) -> None:
+        self.p = statement.parameters
+        self.statement = statement
+        self.t, self.b = Axis("t", self.p.steps), Axis("b", self.p.batch)
+        self.f = [Axis("f", width) for width in self.p.widths]
+        self.tensors: dict[str, Tensor] = {}
+        self.masked: dict[str, Masked] = {}
+        self.lookups: list[Lookup] = []
+
+    def tensor(self, name: str, group: str, *axes: Axis) -> str:
+        self.tensors[name] = Tensor(name, group, axes)
+        return name
+
+    def define(self, name: str, feature: Axis, form: Form) -> None:
+        self.masked[name] = Masked(name, (self.t, self.b, feature), form)
+
+    def batch_tensor(self, name: str, feature: Axis) -> str:
+        return self.tensor(name, "witness", self.t, self.b, feature)
+
+    def limbs(self, name: str, group: str, width: int, axes: tuple[Axis, ...], checked: bool) -> Form:
+        """Commits a number as limbs, each looked up when `checked`; returns their weighted sum."""
+        terms: list[tuple[int, str]] = []
+        for k, bits in enumerate(limb_widths(width, self.p.table_bits)):
+            limb = self.tensor(f"{name}.{k}", group, *axes)
+            terms.append((1 << (k * self.p.table_bits), limb))
+            if checked:
+                self.range(limb, linear((1, limb)), bits, 0)
+        return linear(*terms)
+
+    def range(self, name: str, form: Form, bits: int, shift: int) -> None:
+        self.lookups.append(Lookup(f"range:{name}", Table("range", bits), form, shift))
+
+    def signed(self, name: str, form: Form, width: int) -> None:
+        self.range(name, form, width, 1 << (width - 1))
+
+
+def training_relation(statement: Statement) -> Relation:
+    """The relation of T steps of integer SGD on a ReLU network with mean squared error.
+
+    Tensors per layer l: Y (rounded pre-activation), D = [Y > 0] (hidden layers), limbs of the forward remainder,
+    GA (rounded gradient at the layer's input) and limbs of its remainder. A and G are derived, never committed.
+    """
+    build = _Builder(statement)
+    p, t, b, f = build.p, build.t, build.b, build.f
+    last, w = p.layers - 1, p.weight_bits
+    einsums: list[Einsum] = []
+    rounding = -(1 << (w - 1))
+    _inputs(build)
+    for l in range(p.layers):
+        y = build.batch_tensor(f"Y{l}", f[l + 1])
+        remainder = build.limbs(f"R{l}", "witness", w, (t, b, f[l + 1]), checked=True)
+        if l < last:
+            d = build.batch_tensor(f"D{l}", f[l + 1])
+            build.lookups.append(
+                Lookup(
+                    f"relu:{y}",
+                    Table("relu", p.activation_width),
+                    linear((1, y)),
+                    1 << (p.activation_width - 1),
+                    linear((1, d)),
+                )
+            )
+            build.define(f"A{l + 1}", f[l + 1], Form(((1, (y, d)),)))
+        else:
+            build.signed(y, linear((1, y)), p.output_width)
+        einsums.append(
+            Einsum(
+                f"forward:{l}",
+                Form(((1 << w, (y,)), *remainder.terms)),
+                (t, b, f[l + 1]),
+                rounding,
+                f"A{l}",
+                f"W{l}",
+                False,
+                f"b{l}",
+            )
+        )
+    _loss(build)
+    for l in range(last, 0, -1):
+        ga = build.batch_tensor(f"GA{l}", f[l])
+        remainder = build.limbs(f"RG{l}", "witness", w, (t, b, f[l]), checked=True)
+        build.signed(ga, linear((1, ga)), p.backward_width)
+        build.define(f"G{l - 1}", f[l], Form(((1, (ga, f"D{l - 1}")),)))
+        einsums.append(
+            Einsum(
+                f"backward:{l}",
+                Form(((1 << w, (ga,)), *remainder.terms)),
+                (t, b, f[l]),
+                rounding,
+                f"G{l}",
+                f"W{l}",
+                True,
+                None,
+            )
+        )
+    histories = _states(build)
+    selections = _data(build)
+    one_hots = (OneHot("one-hot", "target"),) if p.target == "one-hot" else ()
+    relation = Relation(
+        p,
+        build.tensors,
+        build.masked,
+        histories,
+        tuple(build.lookups),
+        tuple(einsums),
+        selections,
+        one_hots,
+        tuple(histories),
+    )
+    for table in relation.tables():
+        build.tensor(f"count:{table.name}", "witness", Axis("table", 1 << table.bits))
+    return relation
+
+
+def _inputs(build: _Builder) -> None:
+    x = build.batch_tensor("input", build.f[0])
+    build.signed(x, linear((1, x)), build.p.input_width)
+    build.define("A0", build.f[0], linear((1, x)))
+
+
+def _loss(build: _Builder) -> None:
+    """Mean squared error: G = 2^(g-a) * (Y - 2^(a - target_bits) * target), the difference range-checked."""
+    p, last = build.p, build.p.layers - 1
+    target = build.batch_tensor("target", build.f[-1])
+    if p.target == "one-hot":
+        build.range(target, linear((1, target)), 1, 0)
+    else:
+        build.signed(target, linear((1, target)), p.target_width)
+    up = 1 << (p.activation_bits - p.target_bits)
+    build.signed("error", linear((1, f"Y{last}"), (-up, target)), p.error_width)
+    gain = 1 << (p.gradient_bits - p.activation_bits)
+    build.define(f"G{last}", build.f[-1], linear((gain, f"Y{last}"), (-gain * up, target)))
+
+
+def _states(build: _Builder) -> dict[str, History]:
+    p, histories = build.p, {}
+    for l in range(p.layers):
+        rows, columns = build.f[l], build.f[l + 1]
+        for name, axes in ((f"W{l}", (rows, columns)), (f"b{l}", (columns,))):
+            initial = build.limbs(f"initial.{name}", "initial", p.weight_width, axes, checked=True)
+            final = build.limbs(f"final.{name}", "final", p.weight_width, axes, checked=False)
+            is_bias = len(axes) == 1
+            histories[name] = History(
+                name,
+                None if is_bias else rows,
+                columns,
+                initial,
+                final,
+                1 << (p.weight_width - 1),
+                None if is_bias else f"A{l}",
+                f"G{l}",
+                1 << p.activation_bits if is_bias else 1,
+            )
+    return histories
+
+
+def _data(build: _Builder) -> tuple[Selection, ...]:
+    n = Axis("n", build.statement.samples)
+    build.tensor("data.input", "data", n, build.f[0])
+    build.tensor("data.target", "data", n, build.f[-1])
+    return (Selection("select:input", "input", "data.input"), Selection("select:target", "target", "data.target"))
+
+
+def integer_bounds(p: Parameters) -> dict[str, int]:
+    """The largest magnitude each integer of the relation can have, given the proven ranges and the number of steps.
+
+    |W_t| <= 2^(bW-1) + T B max|A| max|G|, then |Z| <= d_in max|A| max|W_t| + 2^a max|bias|, and the same backward.
+    """
+    last, bounds = p.layers - 1, {}
+    gain = 1 << (p.gradient_bits - p.activation_bits)
+    for l in range(p.layers):
+        a = 1 << ((p.input_width if l == 0 else p.activation_width) - 1)
+        g = gain << (p.error_width - 1) if l == last else 1 << (p.backward_width - 1)
+        weight = (1 << (p.weight_width - 1)) + p.steps * p.batch * a * g
+        bias = (1 << (p.weight_width - 1)) + ((p.steps * p.batch * g) << p.activation_bits)
+        y_width = p.output_width if l == last else p.activation_width
+        output = (1 << (p.weight_bits + y_width)) + (1 << p.weight_bits)
+        bounds[f"weights of layer {l}"] = max(weight, bias)
+        bounds[f"forward sums of layer {l}"] = p.widths[l] * a * weight + (bias << p.activation_bits) + output
+        if l:
+            back = (1 << (p.weight_bits + p.backward_width)) + (1 << p.weight_bits)
+            bounds[f"backward sums of layer {l}"] = p.widths[l + 1] * g * weight + back
+    return bounds
+
+
+def check_bounds(p: Parameters) -> None:
+    """Refuses parameters for which equality mod p would not be equality of integers."""
+    for place, bound in integer_bounds(p).items():
+        if bound >= P // 2:
+            raise ParametersUnsafe(
+                f"{place} may reach 2^{bound.bit_length()}, which wraps around the field (p/2 is "
+                "2^63): use fewer steps a proof or narrower ranges"
+            )
