@@ -151,8 +151,11 @@ def leaf_digest(label: str, salt: bytes, column: Sequence[int]) -> bytes:
 
 
 def leaf_prefix(label: str) -> bytes:
-    """What stands before the salt in every leaf of a tree."""
-    name = label.encode("ascii")
+    """What stands before the salt in every leaf of a tree.
+
+    The first and the last state of a segment share a label: the last one of a segment is the first one of the next.
+    """
+    name = b"state" if label in ("initial", "final") else label.encode("ascii")
     return bytes((0, len(name))) + name
 
 
