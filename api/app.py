@@ -48,10 +48,12 @@ def _explain(error: Exception, as_json: bool) -> int:
     from .exits import classify
 
     if _is_click_usage(error):
+        message = str(error.format_message()) if hasattr(error, "format_message") else str(error)
         context = getattr(error, "ctx", None)
-        hint = f" (see {context.command_path} --help)" if context is not None else ""
-        message = error.format_message() if hasattr(error, "format_message") else str(error)
-        return fail("usage", f"{message}{hint}" if message else "", USAGE, as_json)
+        # Without any verb the message is the help text itself.
+        if context is not None and not message.lstrip().startswith("Usage:"):
+            message += f" (see {context.command_path} --help)"
+        return fail("usage", message, USAGE, as_json)
     code, status = classify(error)
     if status == INTERNAL:
         message = f"{type(error).__name__}: {error}. This is a fault in zkgrad; please report it."

@@ -283,6 +283,7 @@ def read_openings(folder: Path) -> dict[str, Blinding]:
 def read_run(folder: Path) -> Run:
     """All of a trained run; RunFolderError or InputInvalid when a file is missing, damaged or of another
     run."""
+    read_settings(folder)
     statement = read_statement(folder)
     inputs, targets = read_data(folder)
     if len(inputs) != statement.samples:
