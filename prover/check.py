@@ -69,13 +69,13 @@ def check_run(
     progress = progress or (lambda stage: None)
     integers = run_integers(relation, inputs, targets, trace)
     run = _Run(relation, integers)
-    held = {"lookups": 0, "products": 0, "selections": 0, "one-hot rows": 0, "final weights": 0}
+    held = {"lookups": 0, "products": 0, "selections": 0, "identities": 0, "final weights": 0}
     progress("lookups")
     for lookup in relation.lookups:
-        held["lookups"] += len(lookup_rows(lookup, integers, strict=True))
+        held["lookups"] += len(lookup_rows(relation, lookup, integers, strict=True))
     progress("selection")
     held["selections"] = _check_selections(statement, run)
-    held["one-hot rows"] = _check_one_hots(run)
+    held["identities"] = _check_identities(run)
     progress("steps")
     for name, history in relation.histories.items():
         run.weights[name] = run.form(history.initial) - history.offset
@@ -83,7 +83,7 @@ def check_run(
         for einsum in relation.einsums:
             held["products"] += _check_einsum(run, einsum, step)
         for name, history in relation.histories.items():
-            run.weights[name] = run.weights[name] - _gradient(run, history, step)
+            run.weights[name] = run.weights[name] - relation.parameters.rate(step) * _gradient(run, history, step)
     progress("final state")
     for name in relation.finals:
         history = relation.histories[name]
@@ -112,11 +112,14 @@ def _check_selections(statement: Statement, run: _Run) -> int:
     )
 
 
-def _check_one_hots(run: _Run) -> int:
+def _check_identities(run: _Run) -> int:
     held = 0
-    for claim in run.relation.one_hots:
-        sums = run.cut(claim.tensor).sum(axis=-1)
-        held += _same(claim.name, sums, np.ones_like(sums))
+    for claim in run.relation.identities:
+        total: Integers = np.zeros([axis.size for axis in claim.axes], dtype=np.int64)
+        for part in claim.parts:
+            product = run.form(Form(((part.coefficient, part.tensors),)))
+            total = total + (product.sum(axis=-1, keepdims=True) if part.summed else product)
+        held += _same(claim.name, total, np.full_like(total, claim.constant))
     return held
 
 

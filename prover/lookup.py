@@ -7,11 +7,11 @@ import numpy as np
 from verifier.field import Ext
 from verifier.lookup import Block, layout
 from verifier.relation import Form, Relation
-from verifier.relation import Table as LookupTable
+from verifier.tables import second_column
 
 from .backends.interface import Backend, Table
 from .dialogue import Draw, Say, Script
-from .witness import Witness, to_field
+from .witness import Witness, counted, to_field
 
 Level = tuple[Table, Table]
 
@@ -49,26 +49,27 @@ def _tree(backend: Backend, relation: Relation, witness: Witness, alpha: Ext, be
     q[0] = 1
     for block in shape.blocks:
         span = slice(block.offset, block.offset + (1 << block.bits))
-        p[:, span], q[:, span] = _block(backend, witness, block, alpha, beta)
+        p[:, span], q[:, span] = _block(backend, relation, witness, block, alpha, beta)
     levels = [(p, q)]
     while levels[-1][0].shape[1] > 1:
         levels.append(backend.fraction_layer(*levels[-1]))
     return levels
 
 
-def _block(backend: Backend, witness: Witness, block: Block, alpha: Ext, beta: Ext) -> Level:
+def _block(backend: Backend, relation: Relation, witness: Witness, block: Block, alpha: Ext, beta: Ext) -> Level:
     size = 1 << block.bits
     numerator = np.zeros((3, size), dtype=np.uint64)
     shift = block.lookup.shift if block.lookup else 0
     denominator = np.empty((3, size), dtype=np.uint64)
     denominator[:] = np.array(alpha - block.table.identity - beta * shift, dtype=np.uint64)[:, None]
     if block.lookup is None:
-        x, y = table_columns(block.table)
+        x = np.arange(size, dtype=np.uint64)
+        y = np.array(second_column(block.table), dtype=np.uint64)
         numerator[0] = to_field(-witness.tensors[f"count:{block.table.name}"].astype(np.int64))
         backend.accumulate(denominator, -beta, x)
         backend.accumulate(denominator, -(beta * beta), y)
         return numerator, denominator
-    numerator[0] = 1
+    numerator[0] = counted(relation, block.lookup)
     _subtract(backend, witness, denominator, beta, block.lookup.x)
     if block.lookup.y is not None:
         _subtract(backend, witness, denominator, beta * beta, block.lookup.y)
@@ -78,10 +79,3 @@ def _block(backend: Backend, witness: Witness, block: Block, alpha: Ext, beta: E
 def _subtract(backend: Backend, witness: Witness, out: Table, power: Ext, form: Form) -> None:
     for coefficient, (name,) in form.terms:
         backend.accumulate(out, -power * coefficient, witness.tensors[name])
-
-
-def table_columns(table: LookupTable) -> tuple[Table, Table]:
-    """The rows (x, y) of a public table."""
-    x = np.arange(1 << table.bits, dtype=np.uint64)
-    y = (x > 1 << (table.bits - 1)).astype(np.uint64) if table.kind == "relu" else np.zeros_like(x)
-    return x, y

@@ -79,7 +79,7 @@ class Folder:
     def weights_over_time(self, einsum: Einsum, point: Point) -> Table:
         """W_t at a point of its output axis, over (t, contracted axis): K[3, t * contracted]; zero for t >= steps.
 
-        W_t(., j) = W_0(., j) - sum over tau < t of sum_b A_tau(b, .) G_tau(b, j), by one running sum.
+        W_t(., j) = W_0(., j) - sum over tau < t of k_tau sum_b A_tau(b, .) G_tau(b, j), by one running sum.
         """
         history = self.relation.histories[einsum.weights]
         assert history.activations is not None
@@ -89,9 +89,11 @@ class Folder:
         sums = self.gradient_sums(inner, self.at_feature(outer, point))
         line = self.state_line(einsum.weights, point, over_rows=not einsum.transposed)
         out = np.zeros((3, self.steps, line.shape[1]), dtype=np.uint64)
-        for t in range(self.relation.parameters.steps):
+        p = self.relation.parameters
+        for t in range(p.steps):
             out[:, t] = line
-            line = self.backend.sub(line, np.ascontiguousarray(sums[:, t]))
+            step = self.backend.scale(np.ascontiguousarray(sums[:, t]), (p.rate(t), 0, 0))
+            line = self.backend.sub(line, step)
         return out.reshape(3, -1)
 
     def weight_value(self, query: WeightQuery, start: Ext) -> Ext:
@@ -130,7 +132,7 @@ def prove(backend: Backend, relation: Relation, witness: Witness) -> Script[Poin
         absent = (t, t + feature - (width - 1).bit_length())
         products.append(ProductTerm(backend, [shared, left, weights], absent, leading=t))
     end = yield from sumcheck.prove("einsum", products, [3] * t + [2] * feature)
-    state = state_kernel(end[:t], p.steps)
+    state = state_kernel(end[:t], p)
     for einsum, term in zip(relation.einsums, products, strict=True):
         yield Say("einsum end", term.ends())
         history = relation.histories[einsum.weights]
@@ -145,7 +147,7 @@ def prove(backend: Backend, relation: Relation, witness: Witness) -> Script[Poin
 
 def _final_states(folder: Folder, relation: Relation, points: Points) -> Script[list[WeightQuery]]:
     queries = []
-    kernel = final_kernel(relation.parameters.steps)
+    kernel = final_kernel(relation.parameters)
     for name in relation.finals:
         history = relation.histories[name]
         rows = None if history.rows is None else tail(points.rows, history.rows)
@@ -160,7 +162,7 @@ def _outputs(
 ) -> Script[list[tuple[Table, Table]]]:
     """Sends every output (and bias) at the output point; returns each einsum's two tables over (t, contracted)."""
     backend, terms = folder.backend, []
-    kernel = state_kernel(points.t, relation.parameters.steps)
+    kernel = state_kernel(points.t, relation.parameters)
     for einsum in relation.einsums:
         outer = tail(points.f, einsum.axes[2])
         where = backend.eq_table((*points.t, *points.b, *outer))

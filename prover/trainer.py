@@ -26,6 +26,7 @@ from verifier.statement import Parameters
 
 from .errors import InputInvalid, OutOfRange
 from .exact import LIMIT_BITS, Integers, bits_needed, matmul_exact, round_half_up
+from .loss import loss_gradient
 
 Progress = Callable[[int], None]
 
@@ -98,15 +99,15 @@ class _Watch:
         except OutOfRange as error:
             raise OutOfRange(f"step {self.step}, layer {layer}: {name}: {error}") from None
 
-    def shifted(self, name: str, layer: int, values: Integers, shift: int) -> Integers:
-        """values * 2^shift, refused when it would leave the 64-bit integers that the prover computes with."""
-        needed = bits_needed(int(values.min()), int(values.max())) + shift
+    def scaled(self, name: str, layer: int, values: Integers, factor: int) -> Integers:
+        """values * factor >= 0, refused when it would leave the 64-bit integers that the prover computes with."""
+        needed = bits_needed(int(values.min()), int(values.max())) + max(0, factor - 1).bit_length()
         if needed > LIMIT_BITS - 1:
             raise OutOfRange(
                 f"step {self.step}, layer {layer}: {name} needs {needed} bits, "
                 f"the trainer computes with {LIMIT_BITS - 1}. Lower the rate or the scales."
             )
-        return values << shift
+        return values * factor
 
 
 @dataclass
@@ -128,7 +129,7 @@ def _forward(
     run = _Pass(A=[x])
     for layer in range(p.layers):
         z = watch.product("Z", layer, run.A[layer], weights[layer])
-        z += watch.shifted("2^a bias", layer, biases[layer], p.activation_bits)
+        z += watch.scaled("2^a bias", layer, biases[layer], 1 << p.activation_bits)
         y, r = round_half_up(z, p.weight_bits)
         last = layer == p.layers - 1
         watch.see("output" if last else "activation", layer, y)
@@ -145,9 +146,12 @@ def _backward(
     p: Parameters, weights: Sequence[Integers], target: Integers, run: _Pass, watch: _Watch
 ) -> None:
     last = p.layers - 1
-    error = run.Y[last] - (target << (p.activation_bits - p.target_bits))
-    watch.see("error", last, error)
-    g = watch.shifted("G", last, error, p.gradient_bits - p.activation_bits)
+    if p.loss == "ce":
+        g = loss_gradient(run.Y[last], target, p)
+    else:
+        error = run.Y[last] - (target << (p.activation_bits - p.target_bits))
+        watch.see("error", last, error)
+        g = watch.scaled("G", last, error, 1 << (p.gradient_bits - p.activation_bits))
     gradients, rounded, remainders = [g], [], []
     for layer in range(last, 0, -1):
         ga, rg = round_half_up(watch.product("G W^T", layer, g, weights[layer].T), p.weight_bits)
@@ -162,12 +166,14 @@ def _backward(
 def _update(
     p: Parameters, weights: list[Integers], biases: list[Integers], run: _Pass, watch: _Watch
 ) -> None:
+    rate = p.rate(watch.step - p.first_step)
     for layer in range(p.layers):
-        weights[layer] -= watch.product("A^T G", layer, run.A[layer].T, run.G[layer])
+        change = watch.product("A^T G", layer, run.A[layer].T, run.G[layer])
+        weights[layer] -= watch.scaled("rate A^T G", layer, change, rate)
         total = watch.product(
             "sum of G", layer, np.ones((1, len(run.G[layer])), dtype=np.int64), run.G[layer]
         )[0]
-        biases[layer] -= watch.shifted("2^a sum of G", layer, total, p.activation_bits)
+        biases[layer] -= watch.scaled("2^a rate sum of G", layer, total, rate << p.activation_bits)
         watch.see("weight", layer, weights[layer])
         watch.see("weight", layer, biases[layer])
 

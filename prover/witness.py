@@ -12,9 +12,11 @@ from verifier.field import P
 from verifier.relation import Axis, Form, Lookup, Relation, limb_widths
 from verifier.relation import Table as LookupTable
 from verifier.statement import Parameters
+from verifier.tables import second_column
 
 from .backends.interface import Backend, Table
 from .errors import WitnessUnsatisfied
+from .loss import cross_entropy
 from .trainer import State, Trace
 
 Integers = NDArray[np.int64]
@@ -82,7 +84,23 @@ def batch_integers(trace: Trace, relation: Relation) -> dict[str, Integers]:
             whole[f"GA{l + 1}"] = trace.GA[l]
             remainder = limbs(trace.RG[l], p.weight_bits, p)
             whole |= {f"RG{l + 1}.{k}": limb for k, limb in enumerate(remainder)}
-    return {name: pad(values, axes[name].axes) for name, values in whole.items()}
+    out = {name: pad(values, axes[name].axes) for name, values in whole.items()}
+    return out | loss_integers(out[f"Y{p.layers - 1}"], relation)
+
+
+def loss_integers(output: Integers, relation: Relation) -> dict[str, Integers]:
+    """The tensors that only cross entropy has, from the padded flat output: padded places follow the same formulas."""
+    p = relation.parameters
+    if p.loss != "ce":
+        return {}
+    axes = relation.tensors["top"].axes
+    parts = cross_entropy(output.reshape([1 << axis.bits for axis in axes])[..., : p.widths[-1]], p)
+    extra = (1 << axes[-1].bits) - p.widths[-1]
+    out: dict[str, Integers] = {}
+    for name, values in parts.items():
+        edges = ((0, 0), (0, 0), (0, extra))
+        out[name] = np.pad(values, edges, mode="edge" if name in ("top", "sum") else "constant").reshape(-1)
+    return out
 
 
 def derived_integers(trace: Trace, relation: Relation) -> dict[str, Integers]:
@@ -100,13 +118,22 @@ def evaluate_form(form: Form, tensors: Mapping[str, Integers]) -> Integers:
     return out
 
 
-def lookup_rows(lookup: Lookup, tensors: Mapping[str, Integers], strict: bool) -> Integers:
-    """Table rows that a column's entries stand in. Entries outside their table are an error, or left out."""
-    rows = evaluate_form(lookup.x, tensors) + lookup.shift
+def counted(relation: Relation, lookup: Lookup) -> Integers:
+    """1 at the entries that a lookup counts: all, or those inside the public sizes if it is masked."""
+    tensor = relation.tensors[lookup.x.terms[0][1][0]]
+    if not lookup.masked:
+        return np.ones(1 << tensor.bits, dtype=np.int64)
+    return pad(np.ones([axis.size for axis in tensor.axes], dtype=np.int64), tensor.axes)
+
+
+def lookup_rows(relation: Relation, lookup: Lookup, tensors: Mapping[str, Integers], strict: bool) -> Integers:
+    """Table rows that a column's counted entries stand in. Entries outside their table are an error, or left out."""
+    inside = counted(relation, lookup) == 1
+    rows = (evaluate_form(lookup.x, tensors) + lookup.shift)[inside]
     bad = (rows < 0) | (rows >= 1 << lookup.table.bits)
     if lookup.y is not None:
-        wanted = rows > 1 << (lookup.table.bits - 1)
-        bad |= evaluate_form(lookup.y, tensors) != wanted
+        wanted = np.array(second_column(lookup.table), dtype=np.int64)
+        bad |= evaluate_form(lookup.y, tensors)[inside] != wanted[np.where(bad, 0, rows)]
     if bad.any() and strict:
         place = int(np.flatnonzero(bad)[0])
         raise WitnessUnsatisfied(
@@ -121,7 +148,9 @@ def count_lookups(
     """How often each row of each table is looked up."""
 
     def counts(table: LookupTable) -> Table:
-        columns = [lookup_rows(lookup, tensors, strict) for lookup in relation.lookups if lookup.table == table]
+        columns = [
+            lookup_rows(relation, lookup, tensors, strict) for lookup in relation.lookups if lookup.table == table
+        ]
         return backend.count_table(columns, 1 << table.bits)
 
     return {f"count:{table.name}": counts(table) for table in relation.tables()}

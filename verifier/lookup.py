@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from . import sumcheck
+from . import sumcheck, tables
 from .channel import Channel, Hidden
 from .claims import At, Claim, Term, Weight
 from .errors import ParametersUnsafe
-from .field import ONE, ZERO, Ext, P
+from .field import ONE, ZERO, Ext, P, indicator
 from .relation import Lookup, Relation, Table
 
 
@@ -51,16 +51,6 @@ def layout(relation: Relation) -> Layout:
     if offset >= P // 4:
         raise ParametersUnsafe(f"{offset} lookups in one proof: a count could wrap around the field")
     return Layout(tuple(blocks), max(1, (offset - 1).bit_length()))
-
-
-def evaluate_table(table: Table, point: Sequence[Ext]) -> tuple[Ext, Ext]:
-    """The multilinear extensions of a table's two columns (x, y) at a point."""
-    x, low = ZERO, ONE
-    for k, coordinate in enumerate(point):
-        x = x + coordinate * (1 << (table.bits - 1 - k))
-        if k:
-            low = low * (ONE - coordinate)
-    return x, (point[0] * (ONE - low) if table.kind == "relu" else ZERO)
 
 
 def check(channel: Channel, relation: Relation) -> list[Claim]:
@@ -102,11 +92,11 @@ def _leaf_claims(
         weight = Weight((At(low),))
         filled = filled + share
         if block.lookup is None:
-            x, y = evaluate_table(block.table, low)
+            x, y = tables.evaluate(block.table, low)
             public = public + share * (alpha - block.table.identity - beta * (x + beta * y))
             counts.append(Term(share, (f"count:{block.table.name}",), weight))
             continue
-        ones = ones + share
+        ones = ones + share * _counted(relation, block.lookup, low)
         public = public + share * (alpha - block.table.identity - beta * block.lookup.shift)
         parts = [(beta, block.lookup.x)] + ([(beta * beta, block.lookup.y)] if block.lookup.y else [])
         columns += [Term(share * power * c, tensors, weight) for power, form in parts for c, tensors in form.terms]
@@ -115,6 +105,17 @@ def _leaf_claims(
         Claim("lookup columns", public - denominator, tuple(columns)),
         Claim("lookup counts", ones - numerator, tuple(counts)),
     ]
+
+
+def _counted(relation: Relation, lookup: Lookup, point: Sequence[Ext]) -> Ext:
+    """The numerators of a column at a point: one, or the indicator of its public sizes."""
+    if not lookup.masked:
+        return ONE
+    out, place = ONE, 0
+    for axis in relation.tensors[lookup.x.terms[0][1][0]].axes:
+        out = out * indicator(point[place : place + axis.bits], axis.size)
+        place += axis.bits
+    return out
 
 
 def _select(point: Sequence[Ext], index: int) -> Ext:

@@ -14,6 +14,7 @@ from .channel import Channel, Hidden, Pair
 from .claims import Claim, at_axes, form_claim, inside, tail
 from .field import ONE, ZERO, Ext, equality, equality_table, total
 from .relation import Axis, Einsum, Form, History, Relation
+from .statement import Parameters
 
 Point = tuple[Ext, ...]
 
@@ -22,8 +23,8 @@ Point = tuple[Ext, ...]
 class Kernel:
     """How a weight claim weighs the run: `initial` times the first state, minus steps[tau] times step tau's gradient.
 
-    For plain SGD, W_t = W_0 - sum of the gradients of steps before t, so a random combination eq(p, t) of the states
-    t < T has initial = sum_t eq(p, t) and steps[tau] = sum_{t > tau} eq(p, t).
+    W_t = W_0 - sum over tau < t of k_tau times the gradient of step tau, so a random combination eq(p, t) of the states
+    t < T has initial = sum_t eq(p, t) and steps[tau] = k_tau sum_{t > tau} eq(p, t).
     """
 
     initial: Ext
@@ -35,19 +36,18 @@ class Kernel:
         return total(a * b for a, b in zip(self.steps, table, strict=True))
 
 
-def state_kernel(point: Sequence[Ext], steps: int) -> Kernel:
-    """The kernel of sum_t eq(point, t) W_t over the states before each of the `steps` steps."""
-    shares = equality_table(point, steps)
+def state_kernel(point: Sequence[Ext], p: Parameters) -> Kernel:
+    """The kernel of sum_t eq(point, t) W_t over the states before each step."""
     after, out = ZERO, []
-    for share in reversed(shares):
-        out.append(after)
+    for step, share in reversed(list(enumerate(equality_table(point, p.steps)))):
+        out.append(after * p.rate(step))
         after = after + share
     return Kernel(after, tuple(reversed(out)))
 
 
-def final_kernel(steps: int) -> Kernel:
+def final_kernel(p: Parameters) -> Kernel:
     """The kernel of the state after the last step."""
-    return Kernel(ONE, (ONE,) * steps)
+    return Kernel(ONE, tuple(ONE * p.rate(step) for step in range(p.steps)))
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def check_einsums(channel: Channel, relation: Relation, points: Points) -> tuple
     claims: list[Claim] = []
     weights = _final_states(channel, relation, points, claims)
     sums: list[Hidden] = []
-    kernel = state_kernel(points.t, t.size)
+    kernel = state_kernel(points.t, relation.parameters)
     for einsum in relation.einsums:
         value = channel.scalars("output", 1)[0]
         where = (points.t, points.b, tail(points.f, einsum.axes[2]))
@@ -108,7 +108,7 @@ def check_einsums(channel: Channel, relation: Relation, points: Points) -> tuple
     batch = channel.challenges("einsum batch", len(sums), 1)
     degrees = [3] * t.bits + [2] * feature
     end, claim = sumcheck.check(channel, "einsum", _dot(batch, sums), degrees)
-    state = state_kernel(end[: t.bits], t.size)
+    state = state_kernel(end[: t.bits], relation.parameters)
     shared = equality(points.t, end[: t.bits])
     for coefficient, einsum in zip(batch, relation.einsums, strict=True):
         pair = channel.pair("einsum end")
@@ -119,7 +119,7 @@ def check_einsums(channel: Channel, relation: Relation, points: Points) -> tuple
 
 def _final_states(channel: Channel, relation: Relation, points: Points, claims: list[Claim]) -> list[WeightClaim]:
     """A claim on each final tensor at a random entry, tied to its history by the value both have there."""
-    out, kernel = [], final_kernel(relation.parameters.steps)
+    out, kernel = [], final_kernel(relation.parameters)
     for name in relation.finals:
         history = relation.histories[name]
         value = channel.scalars("final state", 1)[0]

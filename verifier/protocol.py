@@ -28,7 +28,7 @@ def converse(channel: Channel, statement: Statement, relation: Relation, code: C
     einsum_claims, weights = products.check_einsums(channel, relation, points)
     claims += einsum_claims
     claims += products.check_histories(channel, relation, weights)
-    claims += selection.selection_claims(statement, relation, points)
+    claims += selection.direct_claims(statement, relation, points)
 
     merged = merge.check(channel, relation, claims)
     combination = commitment.check_value(channel, relation, merged, code)

@@ -80,10 +80,15 @@ class History:
 
 @dataclass(frozen=True)
 class Table:
-    """A public table of 2^bits rows: `range` holds u, `relu` holds (u, [u > 2^(bits-1)]) for u in [0, 2^bits)."""
+    """A public table of 2^bits rows (u, f(u)), u in [0, 2^bits); `tables.py` gives f.
+
+    `range` has f = 0, `relu` has f = [u > 2^(bits-1)], `exp` has f = round(top * exp(-u / 2^scale)).
+    """
 
     kind: str
     bits: int
+    scale: int = 0
+    top: int = 0
 
     @property
     def name(self) -> str:
@@ -93,18 +98,22 @@ class Table:
     @property
     def identity(self) -> int:
         """Distinct for distinct tables; compressed with the rows, so that no row of another table matches."""
-        return {"range": 0, "relu": 64}[self.kind] + self.bits
+        return {"range": 0, "relu": 64, "exp": 128}[self.kind] + self.bits
 
 
 @dataclass(frozen=True)
 class Lookup:
-    """(x + shift, y) stands in `table` at every entry, padding included; y is absent for range tables."""
+    """(x + shift, y) stands in `table` at every entry, padding included; y is absent for range tables.
+
+    A `masked` lookup counts only entries inside the public sizes: the others are fractions with the numerator zero.
+    """
 
     name: str
     table: Table
     x: Form
     shift: int
     y: Form | None = None
+    masked: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,11 +143,23 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class OneHot:
-    """The entries of tensor[t, b, :] inside the public size sum to [t < T][b < B]."""
+class Part:
+    """coefficient * product of tensors at (t, b, f), or its sum over f below the public size."""
+
+    coefficient: int
+    tensors: tuple[str, ...]
+    summed: bool
+
+
+@dataclass(frozen=True)
+class Identity:
+    """At every (t, b, f), padding included, the parts add up to `constant`, times [t < T][b < B] if `masked`."""
 
     name: str
-    tensor: str
+    axes: tuple[Axis, ...]
+    parts: tuple[Part, ...]
+    constant: int = 0
+    masked: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,7 +173,7 @@ class Relation:
     lookups: tuple[Lookup, ...]
     einsums: tuple[Einsum, ...]
     selections: tuple[Selection, ...]
-    one_hots: tuple[OneHot, ...]
+    identities: tuple[Identity, ...]
     finals: tuple[str, ...]
     removed: frozenset[str] = field(default_factory=frozenset)
 
@@ -172,7 +193,7 @@ class Relation:
             lookups=tuple(c for c in self.lookups if c.name != name),
             einsums=tuple(c for c in self.einsums if c.name != name),
             selections=tuple(c for c in self.selections if c.name != name),
-            one_hots=tuple(c for c in self.one_hots if c.name != name),
+            identities=tuple(c for c in self.identities if c.name != name),
             finals=tuple(history for history in self.finals if f"final:{history}" != name),
             removed=self.removed | {name},
         )

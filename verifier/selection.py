@@ -1,25 +1,25 @@
-"""Batches are the scheduled rows of the committed data, and one-hot targets sum to one: linear claims, nothing sent."""
+"""Claims that need no message: batches are the scheduled rows of the committed data; identities of the loss."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from .channel import Hidden
-from .claims import At, Below, Claim, Rows, Term, Weight, at_axes, tail
-from .field import ONE, ZERO, Ext, equality_table, indicator
+from .claims import At, Below, Claim, Rows, Term, Weight, at_axes, inside, tail
+from .field import ONE, ZERO, Ext, equality_table
 from .products import Points
-from .relation import OneHot, Relation, Selection
+from .relation import Identity, Relation, Selection
 from .statement import Statement
 
 
-def selection_claims(statement: Statement, relation: Relation, points: Points) -> list[Claim]:
+def direct_claims(statement: Statement, relation: Relation, points: Points) -> list[Claim]:
     """tensor(p_t, p_b, p_f) = sum_n S(n) data(n, p_f), with S(n) = sum of eq(p_t, t) eq(p_b, b) over (t, b) at row n.
 
-    S costs one multiplication a scheduled sample. Every claim has the value zero, so no scalar is sent.
+    S costs one multiplication a scheduled sample. Identities are taken at the same point. All values are public.
     """
     rows = _scheduled_rows(statement.batches(), points) if relation.selections else ()
     claims = [_selection(relation, selection, points, rows) for selection in relation.selections]
-    return claims + [_one_hot(relation, one_hot, points) for one_hot in relation.one_hots]
+    return claims + [_identity(identity, points) for identity in relation.identities]
 
 
 def _scheduled_rows(batches: Sequence[Sequence[int]], points: Points) -> tuple[tuple[int, Ext], ...]:
@@ -40,9 +40,15 @@ def _selection(relation: Relation, selection: Selection, points: Points, rows: t
     return Claim(selection.name, Hidden(ZERO), (Term(ONE, (tensor.name,), batch), Term(-ONE, (data.name,), picked)))
 
 
-def _one_hot(relation: Relation, one_hot: OneHot, points: Points) -> Claim:
-    """sum over classes c < C of target(p_t, p_b, c) = sum over t < T, b < B of eq(p_t, t) eq(p_b, b)."""
-    steps, places, classes = relation.tensors[one_hot.tensor].axes
-    weight = Weight((At(points.t), At(points.b), Below(classes.bits, classes.size)))
-    value = indicator(points.t, steps.size) * indicator(points.b, places.size)
-    return Claim(one_hot.name, Hidden(value), (Term(ONE, (one_hot.tensor,), weight),))
+def _identity(identity: Identity, points: Points) -> Claim:
+    """An identity at the output point: parts at (p_t, p_b, p_f), or summed over f below the public size."""
+    steps, places, feature = identity.axes
+    at = Weight((At(points.t), At(points.b), At(tail(points.f, feature))))
+    summed = Weight((At(points.t), At(points.b), Below(feature.bits, feature.size)))
+    terms = tuple(
+        Term(Ext.of(part.coefficient), part.tensors, summed if part.summed else at) for part in identity.parts
+    )
+    value = Ext.of(identity.constant)
+    if identity.masked:
+        value = value * inside((steps, places), (points.t, points.b))
+    return Claim(identity.name, Hidden(value), terms)

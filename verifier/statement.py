@@ -12,8 +12,8 @@ from .errors import MalformedStatement
 from .schedule import batches, schedule_seed
 
 FORMAT = "zkgrad-statement/1"
-MAX_BYTES = 1 << 16
-LOSSES = ("mse",)
+MAX_BYTES = 1 << 20
+LOSSES = ("mse", "ce")
 ACTIVATIONS = ("relu",)
 OPTIMIZERS = ("sgd",)
 TARGETS = ("one-hot", "values")
@@ -24,7 +24,8 @@ class Parameters:
     """Everything about the run and the protocol that is not a commitment. Scales are binary digits after the point.
 
     Integers: activations at scale 2^a (`activation_bits`), gradients at 2^g (`gradient_bits`), weights at 2^w with
-    w = a + g + e; the step is W <- W - A^T G exactly, so that lr / batch = 2^-e (`rate_bits` = e).
+    w = a + g + e; step t is W <- W - k_t A^T G exactly, so that its lr / batch = k_t 2^-e (`rate_bits` = e). The
+    multipliers k_t are `rates`: one for all steps, or one a step.
     Widths are bits of a signed two's-complement range [-2^(width-1), 2^(width-1)) proven for every entry; the one
     exception is target_width = 1 of one-hot targets, proven to be 0 or 1. Targets stand at scale 2^target_bits.
     """
@@ -55,6 +56,11 @@ class Parameters:
     state_openings: int
     security_bits: int
     zero_knowledge: bool
+    rates: tuple[int, ...] = (1,)
+
+    def rate(self, step: int) -> int:
+        """k_t of a step counted from this segment's first, 0 <= step < steps."""
+        return self.rates[step] if len(self.rates) > 1 else self.rates[0]
 
     @property
     def weight_bits(self) -> int:
@@ -135,7 +141,7 @@ _COMMITMENTS = {
     "nonce": ("schedule", "nonce"),
 }
 _SECTIONS = ("model", "training", "fixed_point", "ranges", "protocol")
-_MAX_LAYERS, _MAX_WIDTH, _MAX_SAMPLES = 64, 1 << 16, 1 << 30
+_MAX_LAYERS, _MAX_WIDTH, _MAX_SAMPLES, _MAX_RATE = 64, 1 << 16, 1 << 30, 1 << 20
 
 
 def _parameters_document(p: Parameters) -> dict[str, Any]:
@@ -143,6 +149,7 @@ def _parameters_document(p: Parameters) -> dict[str, Any]:
     document["model"]["widths"] = list(p.widths)
     for field, (section, key, *_) in (_CHOICES | _INTEGERS).items():
         document[section][key] = getattr(p, field)
+    document["training"]["rates"] = list(p.rates)
     document["protocol"]["zero_knowledge"] = p.zero_knowledge
     return document
 
@@ -186,6 +193,12 @@ def _widths(value: Any) -> tuple[int, ...]:
     return tuple(_integer(v, f"model.widths[{k}]", 1, _MAX_WIDTH) for k, v in enumerate(value))
 
 
+def _rates(value: Any, steps: int) -> tuple[int, ...]:
+    if not isinstance(value, list) or len(value) not in (1, steps):
+        raise MalformedStatement(f"training.rates must list one multiplier, or one for each of {steps} steps")
+    return tuple(_integer(v, f"training.rates[{k}]", 0, _MAX_RATE) for k, v in enumerate(value))
+
+
 def parse_statement(text: bytes) -> Statement:
     """Reads the canonical text; anything else is a MalformedStatement that names the place."""
     if len(text) > MAX_BYTES:
@@ -213,6 +226,7 @@ def _build(document: dict[str, Any]) -> Statement:
     fields["zero_knowledge"] = _section(document, "protocol").get("zero_knowledge")
     if not isinstance(fields["zero_knowledge"], bool):
         raise MalformedStatement("protocol.zero_knowledge must be true or false")
+    fields["rates"] = _rates(_section(document, "training").get("rates"), fields["steps"])
     commitments = {
         field: _hex32(_section(document, section).get(key), f"{section}.{key}")
         for field, (section, key) in _COMMITMENTS.items()
@@ -225,10 +239,16 @@ def _build(document: dict[str, Any]) -> Statement:
 
 def _consistent(s: Statement) -> None:
     p = s.parameters
-    if p.gradient_bits < p.activation_bits:
+    if p.loss == "mse" and p.gradient_bits < p.activation_bits:
         raise MalformedStatement(
             f"gradient_bits = {p.gradient_bits} is below activation_bits = {p.activation_bits}: "
             "the loss gradient would need a rounding"
+        )
+    if len(p.rates) > 1 and len(set(p.rates)) == 1:
+        raise MalformedStatement("training.rates that are all equal are written once")
+    if p.loss == "ce" and (p.target != "one-hot" or p.error_width != 2 or p.widths[-1] >= 1 << p.table_bits):
+        raise MalformedStatement(
+            "cross entropy needs one-hot targets, fewer classes than 2^table_bits, and ranges.error = 2 (it is unused)"
         )
     if p.target == "one-hot" and (p.target_bits != 0 or p.target_width != 1):
         raise MalformedStatement("one-hot targets have fixed_point.target_bits = 0 and ranges.target = 1")

@@ -9,9 +9,10 @@ from .relation import (
     Einsum,
     Form,
     History,
+    Identity,
     Lookup,
     Masked,
-    OneHot,
+    Part,
     Relation,
     Selection,
     Table,
@@ -31,6 +32,7 @@ class _Builder:
         self.tensors: dict[str, Tensor] = {}
         self.masked: dict[str, Masked] = {}
         self.lookups: list[Lookup] = []
+        self.identities: list[Identity] = []
 
     def tensor(self, name: str, group: str, *axes: Axis) -> str:
         self.tensors[name] = Tensor(name, group, axes)
@@ -120,7 +122,6 @@ def training_relation(statement: Statement) -> Relation:
         )
     histories = _states(build)
     selections = _data(build)
-    one_hots = (OneHot("one-hot", "target"),) if p.target == "one-hot" else ()
     relation = Relation(
         p,
         build.tensors,
@@ -129,7 +130,7 @@ def training_relation(statement: Statement) -> Relation:
         tuple(build.lookups),
         tuple(einsums),
         selections,
-        one_hots,
+        tuple(build.identities),
         tuple(histories),
     )
     for table in relation.tables():
@@ -144,17 +145,60 @@ def _inputs(build: _Builder) -> None:
 
 
 def _loss(build: _Builder) -> None:
-    """Mean squared error: G = 2^(g-a) * (Y - 2^(a - target_bits) * target), the difference range-checked."""
-    p, last = build.p, build.p.layers - 1
+    """The targets' ranges, and the gradient of the last layer's output."""
+    p, axes = build.p, (build.t, build.b, build.f[-1])
     target = build.batch_tensor("target", build.f[-1])
     if p.target == "one-hot":
         build.range(target, linear((1, target)), 1, 0)
+        build.identities.append(Identity("one-hot", axes, (Part(1, (target,), True),), 1, masked=True))
     else:
         build.signed(target, linear((1, target)), p.target_width)
+    if p.loss == "ce":
+        _cross_entropy(build, target)
+    else:
+        _squared_error(build, target)
+
+
+def _squared_error(build: _Builder, target: str) -> None:
+    """Mean squared error: G = 2^(g-a) * (Y - 2^(a - target_bits) * target), the difference range-checked."""
+    p, last = build.p, build.p.layers - 1
     up = 1 << (p.activation_bits - p.target_bits)
     build.signed("error", linear((1, f"Y{last}"), (-up, target)), p.error_width)
     gain = 1 << (p.gradient_bits - p.activation_bits)
     build.define(f"G{last}", build.f[-1], linear((gain, f"Y{last}"), (-gain * up, target)))
+
+
+def exponential_top(p: Parameters) -> int:
+    """The largest entry of the exponential's table: C classes add up to less than 2^table_bits."""
+    return ((1 << p.table_bits) - 1) // p.widths[-1]
+
+
+def _cross_entropy(build: _Builder, target: str) -> None:
+    """Softmax cross entropy over C classes, every quantity an integer and unique:
+
+    top = max_j Y_j, by a one-hot choice with sum_j choice_j Y_j = top and top - Y_j in the table's domain;
+    E_j = exp table of top - Y_j; sum = sum_j E_j; P_j = floor(2^g E_j / sum), by 2^g E_j = P_j sum + rest_j with rest_j
+    and sum - 1 - rest_j in one range (so sum > 0); G_j = P_j - 2^g target_j. `top` and `sum` are constant along j.
+    """
+    p, axes, y = build.p, (build.t, build.b, build.f[-1]), f"Y{build.p.layers - 1}"
+    names = ("top", "choice", "exp", "sum", "share", "rest")
+    top, choice, exp, total, share, rest = (build.batch_tensor(name, build.f[-1]) for name in names)
+    table = Table("exp", p.output_width, p.activation_bits, exponential_top(p))
+    build.lookups.append(Lookup("exp", table, linear((1, top), (-1, y)), 0, linear((1, exp)), masked=True))
+    build.range(choice, linear((1, choice)), 1, 0)
+    build.range(share, linear((1, share)), p.table_bits, 0)
+    build.range(rest, linear((1, rest)), p.table_bits, 0)
+    build.range("slack", linear((1, total), (-1, rest)), p.table_bits, -1)
+    unit = 1 << p.gradient_bits
+    build.identities += [
+        Identity("choice", axes, (Part(1, (choice,), True),), 1),
+        Identity("top", axes, (Part(1, (choice, y), True), Part(-1, (top,), False))),
+        Identity("sum", axes, (Part(1, (exp,), True), Part(-1, (total,), False))),
+        Identity(
+            "division", axes, (Part(unit, (exp,), False), Part(-1, (share, total), False), Part(-1, (rest,), False))
+        ),
+    ]
+    build.define(f"G{p.layers - 1}", build.f[-1], linear((1, share), (-unit, target)))
 
 
 def _states(build: _Builder) -> dict[str, History]:
@@ -189,15 +233,19 @@ def _data(build: _Builder) -> tuple[Selection, ...]:
 def integer_bounds(p: Parameters) -> dict[str, int]:
     """The largest magnitude each integer of the relation can have, given the proven ranges and the number of steps.
 
-    |W_t| <= 2^(bW-1) + T B max|A| max|G|, then |Z| <= d_in max|A| max|W_t| + 2^a max|bias|, and the same backward.
+    |W_t| <= 2^(bW-1) + (sum of the rates' multipliers) B max|A| max|G|, then
+    |Z| <= d_in max|A| max|W_t| + 2^a max|bias|, and the same backward. Cross entropy has |G| <= 2^g at its output.
     """
     last, bounds = p.layers - 1, {}
-    gain = 1 << (p.gradient_bits - p.activation_bits)
+    moves = sum(p.rate(t) for t in range(p.steps))
+    largest_error = 1 << p.gradient_bits
+    if p.loss == "mse":
+        largest_error = 1 << (p.gradient_bits - p.activation_bits + p.error_width - 1)
     for l in range(p.layers):
         a = 1 << ((p.input_width if l == 0 else p.activation_width) - 1)
-        g = gain << (p.error_width - 1) if l == last else 1 << (p.backward_width - 1)
-        weight = (1 << (p.weight_width - 1)) + p.steps * p.batch * a * g
-        bias = (1 << (p.weight_width - 1)) + ((p.steps * p.batch * g) << p.activation_bits)
+        g = largest_error if l == last else 1 << (p.backward_width - 1)
+        weight = (1 << (p.weight_width - 1)) + moves * p.batch * a * g
+        bias = (1 << (p.weight_width - 1)) + ((moves * p.batch * g) << p.activation_bits)
         y_width = p.output_width if l == last else p.activation_width
         output = (1 << (p.weight_bits + y_width)) + (1 << p.weight_bits)
         bounds[f"weights of layer {l}"] = max(weight, bias)
