@@ -1,5 +1,6 @@
 """The executable specification: checks proofs of training with the standard library alone."""
 
+from .chain import ChainVerdict, verify_chain
 from .check import Verdict, verify
 from .errors import (
     MalformedProof,
@@ -11,6 +12,7 @@ from .errors import (
 )
 
 __all__ = [
+    "ChainVerdict",
     "MalformedProof",
     "MalformedStatement",
     "ParametersUnsafe",
@@ -19,4 +21,5 @@ __all__ = [
     "Verdict",
     "VerifierError",
     "verify",
+    "verify_chain",
 ]

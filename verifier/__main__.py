@@ -1,4 +1,4 @@
-"""python -m verifier STATEMENT PROOF: the verdict on one proof, by exit code and one line."""
+"""python -m verifier STATEMENT PROOF [STATEMENT PROOF ...]: the verdict on a proof or on a chain of segments."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 
+from .chain import ChainVerdict, verify_chain
 from .check import DEFAULT_SECURITY, LEAST_SECURITY, Verdict, verify
 from .errors import MalformedProof, MalformedStatement, StatementMismatch, VerifierError
 from .statement import MAX_BYTES
@@ -17,10 +18,17 @@ MAX_PROOF_BYTES = 1 << 28
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code (0 valid, 1 invalid or unsafe, 2 usage, 3 malformed, 4 too large,
     5 not the expected statement or parameters)."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if len(options.files) % 2:
+        parser.error("files come in pairs: STATEMENT PROOF, once for each segment of a run")
+    if len(options.files) > 2 and options.expect_params is not None:
+        parser.error(
+            "segments differ in their parameters' digests: pin a chain with --expect-statement of its last one"
+        )
     try:
-        statement = _read(options.statement, MAX_BYTES)
-        proof = _read(options.proof, MAX_PROOF_BYTES)
+        limits = (MAX_BYTES, MAX_PROOF_BYTES) * (len(options.files) // 2)
+        files = [_read(path, limit) for path, limit in zip(options.files, limits, strict=True)]
     except OSError as error:
         print(f"cannot read {error.filename}: {error.strerror}", file=sys.stderr)
         return USAGE
@@ -28,24 +36,33 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return LIMIT
     try:
-        verdict = verify(
-            statement,
-            proof,
+        _accept(_verify(list(zip(files[::2], files[1::2], strict=True)), options), options)
+    except VerifierError as error:
+        return _refuse(error, options.json)
+    return VALID
+
+
+def _verify(segments: list[tuple[bytes, bytes]], options: argparse.Namespace) -> Verdict | ChainVerdict:
+    if len(segments) == 1:
+        return verify(
+            *segments[0],
             minimum_security=options.security,
             allow_transparent=options.transparent,
             expect_statement=options.expect_statement,
             expect_parameters=options.expect_params,
         )
-    except VerifierError as error:
-        return _refuse(error, options.json)
-    _accept(verdict, options)
-    return VALID
+    chain = verify_chain(segments, minimum_security=options.security, allow_transparent=options.transparent)
+    found = chain.last.digest()
+    if options.expect_statement not in (None, found):
+        raise StatementMismatch(
+            f"the chain ends with statement {found.hex()}, expected {options.expect_statement.hex()}"
+        )
+    return chain
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m verifier", description="Checks a zkgrad proof of training.")
-    parser.add_argument("statement", help="statement.json")
-    parser.add_argument("proof", help="proof.zkp")
+    parser.add_argument("files", nargs="+", metavar="STATEMENT PROOF", help="one pair a segment, in the run's order")
     parser.add_argument(
         "--security",
         type=int,
@@ -87,25 +104,28 @@ def _refuse(error: VerifierError, as_json: bool) -> int:
     return MISMATCH if isinstance(error, StatementMismatch) else INVALID
 
 
-def _accept(verdict: Verdict, options: argparse.Namespace) -> None:
+def _accept(verdict: Verdict | ChainVerdict, options: argparse.Namespace) -> None:
     pinned = options.expect_statement is not None or options.expect_params is not None
+    segments = verdict.segments if isinstance(verdict, ChainVerdict) else (verdict,)
+    last = segments[-1]
+    hidden = all(segment.zero_knowledge for segment in segments)
     if options.json:
-        print(
-            json.dumps(
-                {
-                    "valid": True,
-                    "pinned": pinned,
-                    "statement_digest": verdict.statement_digest.hex(),
-                    "params_digest": verdict.parameters_digest.hex(),
-                    "security_bits": round(verdict.security_bits, 2),
-                    "zero_knowledge": verdict.zero_knowledge,
-                }
-            )
-        )
+        answer = {
+            "valid": True,
+            "pinned": pinned,
+            "segments": len(segments),
+            "statement_digest": last.statement_digest.hex(),
+            "params_digest": last.parameters_digest.hex(),
+            "security_bits": round(verdict.security_bits, 2),
+            "zero_knowledge": hidden,
+        }
+        print(json.dumps(answer))
         return
-    print(f"VALID at {verdict.security_bits:.1f} bits, statement sha256:{verdict.statement_digest.hex()}")
-    print(f"parameters sha256:{verdict.parameters_digest.hex()}")
-    if not verdict.zero_knowledge:
+    print(f"VALID at {verdict.security_bits:.1f} bits, statement sha256:{last.statement_digest.hex()}")
+    print(f"parameters sha256:{last.parameters_digest.hex()}")
+    if isinstance(verdict, ChainVerdict):
+        print(f"{len(segments)} segments, {verdict.steps} steps from step 0; the digests are the last segment's")
+    if not hidden:
         print("NOT ZERO-KNOWLEDGE: this proof shows its scalars")
     if not pinned:
         print("The statement was the prover's choice: read it, or pin it with --expect-statement or --expect-params.")

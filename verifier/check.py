@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from .channel import ReadingChannel
 from .errors import ParametersUnsafe, StatementMismatch
 from .proof import decode_proof
 from .protocol import converse
-from .security import check_security, shape_of
+from .security import bits_of, check_security, shape_of
 from .statement import Statement, parse_statement
 from .training import check_bounds, training_relation
 
@@ -23,8 +24,13 @@ class Verdict:
     statement: Statement
     statement_digest: bytes
     parameters_digest: bytes
-    security_bits: float
+    error: Fraction
     zero_knowledge: bool
+
+    @property
+    def security_bits(self) -> float:
+        """-log2 of the soundness error."""
+        return bits_of(self.error)
 
 
 def verify(
@@ -59,4 +65,4 @@ def verify(
     channel = ReadingChannel(parameters.zero_knowledge, decode_proof(proof, digest, shape.max_bytes))
     converse(channel, claim, relation, shape.code, shape.pads)
     channel.close()
-    return Verdict(claim, digest, parameters.digest(), shape.bits, parameters.zero_knowledge)
+    return Verdict(claim, digest, parameters.digest(), shape.error, parameters.zero_knowledge)
