@@ -1,7 +1,7 @@
 """The CPU backend: Numba kernels on all cores. What each function computes is said in the interface module.
 
-Functions here check shapes, pad to whole lane vectors, choose the kernel and split the work; the arithmetic is in the
-cpu_* modules.
+Functions here check shapes, pad to whole lane vectors, choose the kernel and split the work; the arithmetic
+is in the cpu_* modules.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prover.backends import cpu_batch, cpu_field, cpu_tables
+from prover.backends import cpu_batch, cpu_field, cpu_fractions, cpu_tables
 from prover.backends.cpu_code import coefficients_natural, encode, encode_polynomials, interpolate
 from prover.backends.cpu_hash import hash_columns, merkle_levels
 from prover.backends.interface import Backend, Scalar, Table, Triple
+from prover.backends.memory import empty, zeros
 from prover.backends.threads import set_threads, spread, threads
 
 __all__ = [
@@ -63,7 +64,7 @@ def _padded(table: Table, runs: int) -> Table:
     length = table.size // (planes * runs)
     if length % _LANES == 0:
         return np.ascontiguousarray(table).reshape(planes, -1)
-    out = np.zeros((planes, runs, _up(length)), dtype=np.uint64)
+    out = zeros(planes, runs, _up(length))
     out[:, :, :length] = table.reshape(planes, runs, length)
     return out.reshape(planes, -1)
 
@@ -77,7 +78,8 @@ def _trimmed(out: Table, runs: int, length: int) -> Table:
     """Undoes the padding of the runs of a result [planes, runs · length']."""
     if out.shape[1] == runs * length:
         return out
-    return np.ascontiguousarray(out.reshape(-1, runs, out.shape[1] // runs)[:, :, :length]).reshape(-1, runs * length)
+    kept = out.reshape(-1, runs, out.shape[1] // runs)[:, :, :length]
+    return np.ascontiguousarray(kept).reshape(-1, runs * length)
 
 
 def _over_lanes(padded_length: int, work: Callable[[int, int, int], None]) -> None:
@@ -104,7 +106,7 @@ def _half(*tables: Table) -> int:
 
 
 def lift(a: Table) -> Table:
-    out = np.zeros((3, a.shape[0]), dtype=np.uint64)
+    out = zeros(3, a.shape[0])
     out[0] = a
     return out
 
@@ -115,7 +117,7 @@ def _elementwise(kernel: Any, a: Table, b: Table) -> Table:
     if a.ndim != b.ndim:
         a, b = (lift(t) if t.ndim == 1 else t for t in (a, b))
     x, y = _padded(a.reshape(-1), 1), _padded(b.reshape(-1), 1)
-    out = np.empty_like(x)
+    out = empty(*x.shape)
     _over_lanes(x.size, lambda _, i, j: kernel(x, y, out, i, j))
     return out.reshape(-1)[: a.size].reshape(a.shape)
 
@@ -134,14 +136,14 @@ def mul(a: Table, b: Table) -> Table:
         a, b = b, a
     kernel = cpu_tables.mul_base_kernel if a.ndim == 1 else cpu_tables.mul_kernel
     x, y = _padded(a, 1), _padded(b, 1)
-    out = np.empty_like(y)
+    out = empty(*y.shape)
     _over_lanes(x.shape[1], lambda _, i, j: kernel(x, y, out, i, j))
     return _trimmed(out, 1, n).reshape(b.shape)
 
 
 def scale(a: Table, k: Scalar) -> Table:
     x, words = _padded(a, 1), _words(k)
-    out = np.empty((3, x.shape[1]), dtype=np.uint64)
+    out = empty(3, x.shape[1])
     _over_lanes(x.shape[1], lambda _, i, j: cpu_tables.scale_kernel(x, words, out, i, j))
     return _trimmed(out, 1, a.shape[-1])
 
@@ -164,20 +166,25 @@ def inner(a: Table, b: Table) -> Triple:
     return _sums(x.shape[1], 1, lambda out, part, i, j: cpu_tables.inner_kernel(x, y, out, part, i, j))[0]
 
 
-def total(a: Table) -> Triple:
-    x = _padded(a, 1)
+def _total(a: Table, n: int) -> Triple:
+    """The sum of the first n entries of a table over F or K; n is the length or half of it."""
+    x = _padded(a, a.shape[-1] // n)
     out = np.zeros((threads(), 3, 2, _LANES), dtype=np.uint64)
-    _over_lanes(x.shape[1], lambda part, i, j: cpu_tables.total_kernel(x, out, part, i, j))
+    _over_lanes(_up(n), lambda part, i, j: cpu_tables.total_kernel(x, out, part, i, j))
     halves = out.astype(object).sum(axis=(0, 3))
     c = [int(lo + (hi << 32)) % cpu_field.P for lo, hi in halves]
     return c[0], c[1], c[2]
+
+
+def total(a: Table) -> Triple:
+    return _total(a, a.shape[1])
 
 
 # -- multilinear tables -------------------------------------------------------------------------------
 
 
 def eq_table(point: Sequence[Scalar]) -> Table:
-    """The outer product of the tables of the two halves of the point; a table of one variable is (1 - x, x)."""
+    """The outer product of the tables of the two halves of the point; that of one variable is (1 - x, x)."""
     if not point:
         return lift(np.ones(1, dtype=np.uint64))
     if len(point) == 1:
@@ -185,7 +192,7 @@ def eq_table(point: Sequence[Scalar]) -> Table:
         return np.concatenate([sub(lift(np.ones(1, dtype=np.uint64)), x), x], axis=1)
     # The second half is the longer one, so that it fills lane vectors.
     middle = len(point) // 2
-    out = np.zeros((3, 2 ** len(point)), dtype=np.uint64)
+    out = zeros(3, 2 ** len(point))
     outer_accumulate(out, eq_table(point[:middle]), eq_table(point[middle:]))
     return out
 
@@ -194,7 +201,7 @@ def _fold(table: Table, r: Scalar, runs: int) -> Table:
     """Every one of `runs` equal runs of a table bound in its own high-order bit."""
     half = table.shape[-1] // 2 if runs == 1 else table.size // (6 * runs)
     x, words = _padded(table, 2 * runs), _words(r)
-    out = np.empty((3, x.shape[1] // 2), dtype=np.uint64)
+    out = empty(3, x.shape[1] // 2)
     _over_lanes(_up(half), lambda _, i, j: cpu_tables.fold_kernel(x, words, out, runs, i, j))
     return _trimmed(out, runs, half)
 
@@ -207,10 +214,11 @@ def fold(table: Table, r: Scalar) -> Table:
 def round_sums(factors: Sequence[Table]) -> list[Triple]:
     half = _half(*factors)
     if len(factors) == 1:
-        return [total(factors[0][..., :half] if factors[0].ndim == 2 else lift(factors[0][:half]))]
+        return [_total(factors[0], half)]
     if len(factors) > 3:
         raise ValueError(f"round_sums takes 1 to 3 factors, not {len(factors)}")
-    # Products commute: the factors over F come first, so that the kernels meet few cases, and the last is over K.
+    # Products commute: the factors over F come first, so that the kernels meet few cases, and the last
+    # is over K.
     tables = sorted(factors, key=lambda t: t.ndim)
     if tables[-1].ndim == 1:
         tables[-1] = lift(tables[-1])
@@ -252,10 +260,10 @@ def combine_rows(weights: Table, rows: Table) -> Table:
     count, n = rows.shape
     if weights.shape[1] != count:
         raise ValueError(f"combine_rows: {weights.shape[1]} weights for {count} rows")
-    constants = np.empty((count, 72), dtype=np.uint64)
+    constants = empty(count, 72)
     cpu_batch.constants_kernel(weights, constants)
     x = np.ascontiguousarray(np.pad(rows, ((0, 0), (0, _up(n) - n))) if n % _LANES else rows)
-    out = np.zeros((3, _up(n)), dtype=np.uint64)
+    out = zeros(3, _up(n))
     grain = 1 + _GRAIN // max(count, 1)
     spread(_up(n) // _LANES, grain, lambda _, i, j: cpu_batch.combine_kernel(constants, x, out, i, j))
     return _trimmed(out, 1, n)
@@ -265,19 +273,19 @@ def contract_last(tensor: Table, weights: Table) -> Table:
     count, n = tensor.shape
     if weights.shape[1] != n:
         raise ValueError(f"contract_last: {weights.shape[1]} weights for rows of {n}")
-    planes = np.empty((18, _up(n)), dtype=np.uint64)
-    cpu_batch.limb_planes_kernel(_padded(weights, 1), planes)
+    limbs = empty(_up(n), 18)
+    cpu_batch.limb_lanes_kernel(_padded(weights, 1), limbs)
     x = np.ascontiguousarray(np.pad(tensor, ((0, 0), (0, _up(n) - n))) if n % _LANES else tensor)
-    out = np.empty((3, count), dtype=np.uint64)
+    out = empty(3, count)
     grain = 1 + _GRAIN * _LANES // max(n, 1)
-    spread(count, grain, lambda _, i, j: cpu_batch.contract_kernel(x, planes, out, i, j))
+    spread(count, grain, lambda _, i, j: cpu_batch.contract_kernel(x, limbs, out, i, j))
     return out
 
 
 def contract_middle(tensor: Table, weights: Table) -> Table:
     if tensor.shape[:2] != weights.shape[1:]:
         raise ValueError(f"contract_middle: weights {weights.shape[1:]} for a tensor {tensor.shape}")
-    out = np.empty((3, tensor.shape[0], tensor.shape[2]), dtype=np.uint64)
+    out = empty(3, tensor.shape[0], tensor.shape[2])
     for a in range(tensor.shape[0]):
         out[:, a] = combine_rows(np.ascontiguousarray(weights[:, a]), tensor[a])
     return out
@@ -289,8 +297,8 @@ def contract_middle(tensor: Table, weights: Table) -> Table:
 def fraction_layer(p: Table, q: Table) -> tuple[Table, Table]:
     half = _half(p, q)
     x, y = _padded(p, 2), _padded(q, 2)
-    p_out, q_out = (np.empty((3, _up(half)), dtype=np.uint64) for _ in range(2))
-    _over_lanes(_up(half), lambda _, i, j: cpu_tables.fraction_layer_kernel(x, y, p_out, q_out, i, j))
+    p_out, q_out = (empty(3, _up(half)) for _ in range(2))
+    _over_lanes(_up(half), lambda _, i, j: cpu_fractions.fraction_layer_kernel(x, y, p_out, q_out, i, j))
     return _trimmed(p_out, 1, half), _trimmed(q_out, 1, half)
 
 
@@ -299,7 +307,7 @@ def fraction_round(p: Table, q: Table, eq: Table, lam: Scalar) -> tuple[Triple, 
     if eq.shape[1] != half:
         raise ValueError(f"fraction_round: {eq.shape[1]} weights for {half} pairs")
     words, x, y, e = _words(lam), _padded(p, 4), _padded(q, 4), _padded(eq, 1)
-    kernel = cpu_tables.fraction_round_kernel
+    kernel = cpu_fractions.fraction_round_kernel
     h0, h2 = _sums(_up(half), 2, lambda out, part, i, j: kernel(x, y, e, words, out, part, i, j))
     return h0, h2
 

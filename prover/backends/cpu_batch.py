@@ -1,7 +1,7 @@
 """Kernels that batch tensors over F with weights in K: scaled sums, outer products, contractions.
 
-Weights are cut into limbs once, as constants (cpu_lanes), and used for many entries; sums of products stay in columns
-for up to 128 terms.
+Weights are cut into limbs once, as constants (cpu_lanes), and used for many entries; sums of products stay in
+columns for up to 128 terms.
 """
 
 # Numba infers the types of kernels.
@@ -25,7 +25,7 @@ from prover.backends.cpu_lanes import (
     kernel,
     put_constant,
 )
-from prover.backends.cpu_simd import half_product, load, splat, store
+from prover.backends.cpu_simd import load, splat, store
 from prover.backends.cpu_tables import at, ext_plus, plain, put
 
 # A product with a constant adds less than 2^55 to a column, and columns must stay below 2^62.
@@ -101,26 +101,22 @@ def combine_kernel(constants, rows, out, start, stop):
 
 
 @kernel
-def limb_planes_kernel(weights, out):
-    """out[6 k + 3 h + l, i]: limb l of 2^(32 h) w_ik; the constants of cpu_lanes with the lanes along i."""
+def limb_lanes_kernel(weights, out):
+    """The constants of cpu_lanes with the lanes along i: for every four weights 18 lane vectors in a row.
+
+    Vector 6 k + 3 h + l holds limb l of 2^(32 h) w_ik. Planes of limbs instead would lie a power of two
+    apart.
+    """
+    flat = out.reshape(-1)
     for k in range(3):
         for i in range(weights.shape[1]):
             y = weights[k, i]
+            o = 72 * (i // 4) + i % 4 + 24 * k
             for h in range(2):
-                out[6 * k + 3 * h, i] = y & LIMB
-                out[6 * k + 3 * h + 1, i] = (y >> U(22)) & LIMB
-                out[6 * k + 3 * h + 2, i] = y >> U(44)
+                flat[o + 12 * h] = y & LIMB
+                flat[o + 12 * h + 4] = (y >> U(22)) & LIMB
+                flat[o + 12 * h + 8] = y >> U(44)
                 y = canonical(times(y, U(2**32)))
-
-
-@inline
-def plane_columns(x, high, planes, o, n):
-    """Three columns of word · weight, from six of the planes."""
-    return (
-        half_product(x, load(planes, o)) + half_product(high, load(planes, o + U(3) * n)),
-        half_product(x, load(planes, o + n)) + half_product(high, load(planes, o + U(4) * n)),
-        half_product(x, load(planes, o + n + n)) + half_product(high, load(planes, o + U(5) * n)),
-    )
 
 
 @inline
@@ -138,7 +134,7 @@ def add_lanes(word, scratch, old):
 
 
 @kernel
-def contract_kernel(tensor, planes, out, start, stop):
+def contract_kernel(tensor, limbs, out, start, stop):
     """out[., m] = sum_i T[m, i] w[., i] for the rows [start, stop); a multiple of four entries a row."""
     n = U(tensor.shape[1])
     scratch = np.empty(4, np.uint64)
@@ -149,10 +145,9 @@ def contract_kernel(tensor, planes, out, start, stop):
             s0, s1, s2 = (z, z, z), (z, z, z), (z, z, z)
             for i in range(first, min(first + U(4 * TERMS), n), U(4)):
                 x = load(tensor, m * n + i)
-                high = x >> 32
-                s0 = columns_sum(s0, plane_columns(x, high, planes, i, n))
-                s1 = columns_sum(s1, plane_columns(x, high, planes, U(6) * n + i, n))
-                s2 = columns_sum(s2, plane_columns(x, high, planes, U(12) * n + i, n))
+                s0 = columns_sum(s0, constant_columns(x, limbs, U(18) * i))
+                s1 = columns_sum(s1, constant_columns(x, limbs, U(18) * i + U(24)))
+                s2 = columns_sum(s2, constant_columns(x, limbs, U(18) * i + U(48)))
             c0 = add_lanes(constant_reduced(s0), scratch, c0)
             c1 = add_lanes(constant_reduced(s1), scratch, c1)
             c2 = add_lanes(constant_reduced(s2), scratch, c2)

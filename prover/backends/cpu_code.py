@@ -9,6 +9,7 @@ import numpy as np
 from prover.backends import cpu_ntt
 from prover.backends.cpu_field import P
 from prover.backends.interface import GENERATOR, Table
+from prover.backends.memory import empty
 from prover.backends.threads import spread
 
 _WIDTHS = (4, 8)
@@ -40,7 +41,7 @@ def interpolate(rows: Table) -> Table:
     count, size = rows.shape
     _log(size)
     width = _width(count)
-    tiles = np.empty((-(-count // width), size, width), dtype=np.uint64)
+    tiles = empty(-(-count // width), size, width)
     twiddles = _twiddles(size, pow(_root(size), -1, P), 1)
     factor = np.uint64(pow(size, -1, P))
 
@@ -61,11 +62,11 @@ def _evaluate(count: int, size: int, blowup: int, fill: Callable[[int, int, Tabl
     zeta, root = _root(size * blowup), _root(size)
     shifts = [GENERATOR * pow(zeta, c, P) % P for c in range(blowup)]
     twiddles = [_twiddles(size, root, shift) for shift in shifts]
-    codeword = np.empty((size * blowup, count), dtype=np.uint64)
+    codeword = empty(size * blowup, count)
 
     def work(part: int, start: int, stop: int) -> None:
         del part
-        tile = np.empty((size, width), dtype=np.uint64)
+        tile = empty(size, width)
         for k in range(start, stop):
             for c in range(blowup):
                 fill(k * width, pow(shifts[c], size, P), tile)
@@ -104,7 +105,7 @@ def encode_polynomials(coeffs: Table, size: int, blowup: int) -> Table:
 def coefficients_natural(coefficients: Table, blinds: Table) -> Table:
     tiles, size, width = coefficients.shape
     count, extra = blinds.shape
-    out = np.zeros((count, size + extra), dtype=np.uint64)
+    out = empty(count, size + extra)
     natural = coefficients[:, cpu_ntt.bit_reversal(size), :].transpose(0, 2, 1).reshape(tiles * width, size)
     out[:, :size] = natural[:count]
     low = out[:, :extra]

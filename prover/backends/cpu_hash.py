@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 
@@ -12,20 +13,25 @@ from prover.backends.threads import spread
 _NODE = b"\x01"
 
 
+def _bytes(array: Any) -> memoryview:
+    """The bytes of an array; a copy only if it is not contiguous."""
+    flat: Any = np.ascontiguousarray(array).reshape(-1)
+    return memoryview(flat).cast("B")
+
+
 def hash_columns(codeword: Table, prefix: bytes, salts: Digests) -> Digests:
     leaves = np.empty((codeword.shape[0], 32), dtype=np.uint8)
     stride = 8 * codeword.shape[1]
-    # The prefix is absorbed once; every column continues from a copy of that state. Columns over 2 KB release the GIL.
+    # The prefix is absorbed once; every column continues from a copy of that state. Columns over 2 KB
+    # release the GIL.
     start_state = hashlib.sha256(prefix)
-    columns = memoryview(np.ascontiguousarray(codeword).reshape(-1).view(np.uint8))
-    salt_rows = memoryview(np.ascontiguousarray(salts).reshape(-1))
-    out = memoryview(leaves.reshape(-1))
+    columns, salt_bytes, out = _bytes(codeword), _bytes(salts), _bytes(leaves)
 
     def work(part: int, start: int, stop: int) -> None:
         del part
         for i in range(start, stop):
             state = start_state.copy()
-            state.update(salt_rows[32 * i : 32 * i + 32])
+            state.update(salt_bytes[32 * i : 32 * i + 32])
             state.update(columns[stride * i : stride * i + stride])
             out[32 * i : 32 * i + 32] = state.digest()
 
@@ -39,9 +45,8 @@ def merkle_levels(leaves: Digests) -> list[Digests]:
     levels = [leaves]
     while len(levels[-1]) > 1:
         children = np.ascontiguousarray(levels[-1]).tobytes()
-        # One bytes object a level: a node's input is too short for a second thread to help (hashlib keeps the GIL).
-        nodes = b"".join(
-            [hashlib.sha256(_NODE + children[i : i + 64]).digest() for i in range(0, len(children), 64)]
-        )
+        # One bytes object a level: a node's input is too short for a second thread to help (hashlib
+        # keeps the GIL).
+        nodes = b"".join([hashlib.sha256(_NODE + children[i : i + 64]).digest() for i in range(0, len(children), 64)])
         levels.append(np.frombuffer(nodes, dtype=np.uint8).reshape(-1, 32).copy())
     return levels

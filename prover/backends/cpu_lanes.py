@@ -1,8 +1,8 @@
 """Arithmetic of F on four lanes side by side.
 
-There is no unsigned comparison of 64-bit lanes, only a signed one; so a running word is kept *flipped*, with its top
-bit inverted, wherever carries are looked for. Adding or subtracting a plain word keeps it flipped, and the order of
-flipped words as signed integers is the order of the words themselves.
+There is no unsigned comparison of 64-bit lanes, only a signed one; so a running word is kept *flipped*, with
+its top bit inverted, wherever carries are looked for. Adding or subtracting a plain word keeps it flipped,
+and the order of flipped words as signed integers is the order of the words themselves.
 """
 
 # Numba infers the types of kernels.
@@ -69,10 +69,11 @@ def flipped_times(x, y, y_high):
 
 # -- K: products as sums of limbs ---------------------------------------------------------------------
 #
-# A product of 64-bit words takes four half products with carries between them. To add products up without carries,
-# one factor, the *left*, is cut into two halves x0 + 2^32 x1 and the other, the *right*, into three limbs of 22, 22
-# and 20 bits: the six half products are below 2^54, have the weights 2^(0, 22, 44, 32, 54, 76), and more than 2^9 of
-# them can be added up in a lane. Six lanes with these weights are called *columns* here.
+# A product of 64-bit words takes four half products with carries between them. To add products up without
+# carries, one factor, the *left*, is cut into two halves x0 + 2^32 x1 and the other, the *right*, into
+# three limbs of 22, 22 and 20 bits: the six half products are below 2^54, have the weights 2^(0, 22, 44,
+# 32, 54, 76), and more than 2^9 of them can be added up in a lane. Six lanes with these weights are called
+# *columns* here.
 
 
 @inline
@@ -150,8 +151,8 @@ def small_times_e(x):
 def reduced(s):
     """Columns below 2^62 -> flipped and loose.
 
-    With a + 2^64 h and b + 2^64 g the sums of the columns of either half: a + 2^64 h + 2^32 b + 2^96 g. Let b = b0 +
-    2^32 b1 and h + b1 = k0 + 2^32 k1: this is a + 2^32 b0 + (2^32 - 1) k0 - (k1 + g).
+    With a + 2^64 h and b + 2^64 g the sums of the columns of either half: a + 2^64 h + 2^32 b + 2^96 g.
+    Let b = b0 + 2^32 b1 and h + b1 = k0 + 2^32 k1: this is a + 2^32 b0 + (2^32 - 1) k0 - (k1 + g).
     """
     b = low_word(s[3], s[4], s[5])
     k = high_word(s[0], s[1], s[2]) + (b >> 32)
@@ -168,7 +169,8 @@ def ext_reduced(s):
 
 # -- K: products with a constant ----------------------------------------------------------------------
 #
-# For a constant y, 2^32 y mod p can be had beforehand, so that x y = x0 (y) + x1 (2^32 y) needs three columns, not six.
+# For a constant y, 2^32 y mod p can be had beforehand, so that x y = x0 (y) + x1 (2^32 y) needs three
+# columns, not six.
 
 
 @inline
@@ -214,7 +216,11 @@ def constant_reduced(s):
 
 
 @inline
-def three(s, t, u):
+def three(x, constant, at0, at1, at2):
+    """The columns of a coordinate: three words, each by the constant at its place."""
+    s = constant_columns(x[0], constant, at0)
+    t = constant_columns(x[1], constant, at1)
+    u = constant_columns(x[2], constant, at2)
     return s[0] + t[0] + u[0], s[1] + t[1] + u[1], s[2] + t[2] + u[2]
 
 
@@ -231,15 +237,8 @@ def base_times_constant(x, constant):
 @inline
 def ext_times_constant(x, constant):
     """Three plain words · constant of K -> three words, flipped and loose."""
-    a0, a1, a2 = x
-    b0, b1, b2, d1, d2 = U(0), U(24), U(48), U(72), U(96)
-    c0 = three(
-        constant_columns(a0, constant, b0), constant_columns(a1, constant, d2), constant_columns(a2, constant, d1)
-    )
-    c1 = three(
-        constant_columns(a0, constant, b1), constant_columns(a1, constant, b0), constant_columns(a2, constant, d2)
-    )
-    c2 = three(
-        constant_columns(a0, constant, b2), constant_columns(a1, constant, b1), constant_columns(a2, constant, b0)
-    )
+    b1, b2, d1, d2 = U(24), U(48), U(72), U(96)
+    c0 = three(x, constant, U(0), d2, d1)
+    c1 = three(x, constant, b1, U(0), d2)
+    c2 = three(x, constant, b2, b1, U(0))
     return constant_reduced(c0), constant_reduced(c1), constant_reduced(c2)

@@ -1,15 +1,15 @@
 """Number-theoretic transforms over several columns side by side.
 
-A *tile* holds a few columns position-major, uint64[N, W] with W a multiple of four, so that lanes are columns and
-share their twiddle. Interpolation (decimation in frequency) leaves coefficients in bit-reversed order, evaluation
-(decimation in time) takes them so: no permutation is ever made.
+A *tile* holds a few columns position-major, uint64[N, W] with W a multiple of four, so that lanes are columns
+and share their twiddle. Interpolation (decimation in frequency) leaves coefficients in bit-reversed order,
+evaluation (decimation in time) takes them so: no permutation is ever made.
 
-Two stages are done at a time, so that a word is read and written half as often, and depth first: a block of a quarter
-is finished while it is in the nearest cache, before the pass that joins four of them. Inside a transform the words
-are flipped and loose (cpu_lanes).
+Two stages are done at a time, so that a word is read and written half as often, and depth first: a block of a
+quarter is finished while it is in the nearest cache, before the pass that joins four of them. Inside a
+transform the words are flipped and loose (cpu_lanes).
 
-Evaluation on the coset g H needs no scaling pass: f(x) = even(x^2) + x odd(x^2), so that the stage that joins halves
-of length h multiplies by g^(N / 2h) w_2h^j instead of w_2h^j.
+Evaluation on the coset g H needs no scaling pass: f(x) = even(x^2) + x odd(x^2), so that the stage that joins
+halves of length h multiplies by g^(N / 2h) w_2h^j instead of w_2h^j.
 """
 
 # Numba infers the types of kernels.
@@ -145,7 +145,7 @@ def leaf_size(n):
 
 @kernel
 def forward_kernel(tile, twiddles):
-    """Bit-reversed coefficients, plain and canonical -> values in natural order, flipped and loose, in place."""
+    """Bit-reversed coefficients, plain -> values in natural order, flipped and loose, in place."""
     n, width = tile.shape
     leaf = leaf_size(n)
     for start in range(0, n, leaf):
@@ -230,7 +230,7 @@ def wrap_kernel(coeffs, first, order, factor, tile):
 
 @kernel
 def store_kernel(tile, codeword, position, first):
-    """codeword[position + i, first + l] = tile[i, l], made plain and canonical, for the rows that there are."""
+    """codeword[position + i, first + l] = tile[i, l], made plain and canonical, for existing rows."""
     n, width = tile.shape
     count = codeword.shape[1]
     if first + width <= count:

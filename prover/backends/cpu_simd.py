@@ -1,13 +1,17 @@
 """Four 64-bit lanes as a Numba value, so that kernels can say which arithmetic is done side by side.
 
-LLVM's own vectoriser does not see through wide sums and gives up on long loop bodies; with lanes as a type there is
-nothing to guess. On a machine without 256-bit vectors LLVM splits the lanes; the results are the same.
+LLVM's own vectoriser does not see through wide sums and gives up on long loop bodies; with lanes as a type
+there is nothing to guess. On a machine without 256-bit vectors LLVM splits the lanes; the results are the
+same.
 """
+
+# Numba and llvmlite carry no types for what is used here.
+# mypy: disable-error-code="import-untyped, no-untyped-call, attr-defined"
 
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, ClassVar
 
 from prover.backends.numba_cache import use_private_cache
 
@@ -21,13 +25,8 @@ from numba.core.typing.templates import (  # noqa: E402
     infer_global,
     signature,
 )
-from numba.extending import (  # noqa: E402
-    intrinsic as _intrinsic,
-)
-from numba.extending import (  # noqa: E402
-    lower_builtin,
-    register_model,
-)
+from numba.extending import intrinsic as _intrinsic  # noqa: E402
+from numba.extending import lower_builtin, register_model  # noqa: E402
 
 intrinsic: Any = _intrinsic
 LANES = 4
@@ -35,7 +34,7 @@ VECTOR = ir.VectorType(ir.IntType(64), LANES)
 LOW = 2**32 - 1
 
 
-class LanesType(types.Type):  # type: ignore[misc]
+class LanesType(types.Type):
     """LANES words."""
 
     def __init__(self) -> None:
@@ -46,7 +45,7 @@ Lanes = LanesType()
 
 
 @register_model(LanesType)
-class _LanesModel(PrimitiveModel):  # type: ignore[misc]
+class _LanesModel(PrimitiveModel):
     def __init__(self, manager: Any, fe_type: Any) -> None:
         super().__init__(manager, fe_type, VECTOR)
 
@@ -65,8 +64,8 @@ def _splat(b: Any, word: Any) -> Any:
 def _define_operator(symbol: Any, instruction: str) -> None:
     """Lanes op Lanes -> Lanes, one instruction."""
 
-    class Template(ConcreteTemplate):  # type: ignore[misc]
-        cases = [signature(Lanes, Lanes, Lanes)]
+    class Template(ConcreteTemplate):
+        cases: ClassVar[list[Any]] = [signature(Lanes, Lanes, Lanes)]
 
     infer_global(symbol)(Template)
 
@@ -78,8 +77,8 @@ def _define_operator(symbol: Any, instruction: str) -> None:
 def _define_shift(symbol: Any, instruction: str) -> None:
     """Lanes shifted by a count that is the same for all."""
 
-    class Template(ConcreteTemplate):  # type: ignore[misc]
-        cases = [signature(Lanes, Lanes, types.intp)]
+    class Template(ConcreteTemplate):
+        cases: ClassVar[list[Any]] = [signature(Lanes, Lanes, types.intp)]
 
     infer_global(symbol)(Template)
 

@@ -1,9 +1,9 @@
 """Kernels over tables of F and K: elementwise arithmetic, multilinear folds and sumcheck sums.
 
-Every table is uint64[planes, n] with planes = 1 (F) or 3 (K), and n is a multiple of four times the number of equal
-runs it is read as (halves, children): four neighbours are computed side by side. A kernel works on the lane vectors
-[start, stop), that is, the indices [4 start, 4 stop) of a run. It writes either its part of the output or its own row
-of sums, so that any split over threads gives the same bytes.
+Every table is uint64[planes, n] with planes = 1 (F) or 3 (K), and n is a multiple of four times the number of
+equal runs it is read as (halves, children): four neighbours are computed side by side. A kernel works on the
+lane vectors [start, stop), that is, the indices [4 start, 4 stop) of a run. It writes either its part of the
+output or its own row of sums, so that any split over threads gives the same bytes.
 """
 
 # Numba infers the types of kernels.
@@ -42,6 +42,11 @@ from prover.backends.interface import Table, Triple
 
 # Columns grow by less than 2^57 an index and must stay below 2^62 (reduced) or 2^64 (as sums).
 FLUSH: Any = np.uint64(64)
+# Words of every plane that are copied together to a scratch array before they are used. Planes and halves
+# of a table lie a power of two apart and so fall into the same few cache lines: more than eight at a time
+# displace each other.
+CHUNK: Any = np.uint64(64)
+SLOT: Any = np.uint64(3 * 64)
 # A sum in K is kept as 3 coordinates x 6 columns x (low, high half) x 4 lanes.
 SUM_WORDS = 144
 
@@ -53,6 +58,32 @@ def at(t, i):
     """Four neighbours of a K table."""
     n = U(t.shape[1])
     return load(t, i), load(t, i + n), load(t, i + n + n)
+
+
+@inline
+def stage(t, i, count, scratch, slot):
+    """Copies `count` neighbours of a K table, from index i, to a slot of the scratch array."""
+    n = U(t.shape[1])
+    for k in range(U(3)):
+        o = U(slot) * SLOT + k * CHUNK
+        for l in range(U(0), count, U(4)):
+            store(scratch, o + l, load(t, k * n + i + l))
+
+
+@inline
+def staged(scratch, slot, l):
+    """Four neighbours of a slot."""
+    o = U(slot) * SLOT + l
+    return load(scratch, o), load(scratch, o + CHUNK), load(scratch, o + CHUNK + CHUNK)
+
+
+@inline
+def put_staged(scratch, slot, l, x):
+    """Writes plain words to a slot."""
+    o = U(slot) * SLOT + l
+    store(scratch, o, x[0])
+    store(scratch, o + CHUNK, x[1])
+    store(scratch, o + CHUNK + CHUNK, x[2])
 
 
 @inline
@@ -77,6 +108,17 @@ def ext_plus(x, y):
 
 
 @inline
+def flip_all(x):
+    return flip(x[0]), flip(x[1]), flip(x[2])
+
+
+@inline
+def canonical_all(x):
+    """Plain and loose -> plain and canonical."""
+    return plain(flip(x[0])), plain(flip(x[1])), plain(flip(x[2]))
+
+
+@inline
 def difference(hi, lo):
     """hi - lo, plain and loose; lo canonical."""
     return flip(flipped_minus(flip(hi), lo))
@@ -88,9 +130,15 @@ def ext_difference(hi, lo):
 
 
 @inline
+def line_at_two(hi, lo):
+    """2 hi - lo, flipped and loose: the line through lo at 0 and hi at 1, at 2."""
+    return flipped_plus(flipped_minus(flip(hi), lo), hi)
+
+
+@inline
 def at_two(hi, lo):
-    """2 hi - lo, plain and loose: the line through lo at 0 and hi at 1, at 2."""
-    return flip(flipped_plus(flipped_minus(flip(hi), lo), hi))
+    """The same, plain and loose."""
+    return flip(line_at_two(hi, lo))
 
 
 @inline
@@ -101,8 +149,7 @@ def ext_at_two(hi, lo):
 @inline
 def at_three(hi, lo):
     """3 hi - 2 lo, plain and loose: the same line at 3."""
-    two = flipped_plus(flipped_minus(flip(hi), lo), hi)
-    return flip(flipped_plus(flipped_minus(two, lo), hi))
+    return flip(flipped_plus(flipped_minus(line_at_two(hi, lo), lo), hi))
 
 
 @inline
@@ -138,9 +185,11 @@ def sums_to_triples(out: Table) -> list[Triple]:
     """uint64[parts, sums, 144] -> the sums in K, canonical; outside kernels, in exact integers."""
     weights = (0, 22, 44, 32, 54, 76)
     triples = []
-    for k in range(out.shape[1]):
-        halves = out[:, k].reshape(-1, 3, 6, 2, 4).astype(object).sum(axis=(0, 4))
-        c = [sum((int(lo) + (int(hi) << 32)) << w for (lo, hi), w in zip(row, weights, strict=True)) for row in halves]
+    # Each half is below 2^32 a flush, so that a few lanes and parts add up within 64 bits.
+    halves = out.reshape(out.shape[0], out.shape[1], 3, 6, 2, 4).sum(axis=(0, 5))
+    for coordinates in halves.tolist():
+        pairs = [zip(row, weights, strict=True) for row in coordinates]
+        c = [sum((lo + (hi << 32)) << w for (lo, hi), w in pair) for pair in pairs]
         triples.append((c[0] % P, c[1] % P, c[2] % P))
     return triples
 
@@ -260,7 +309,8 @@ def round_two_kernel(a, b, out, part, start, stop):
             for i in range(first, last, U(4)):
                 a0, b0 = load(a, i), at(b, i)
                 s0 = ext_columns_plus(s0, base_columns(a0, b0))
-                s2 = ext_columns_plus(s2, base_columns(at_two(load(a, i + h), a0), ext_at_two(at(b, i + h), b0)))
+                a2, b2 = at_two(load(a, i + h), a0), ext_at_two(at(b, i + h), b0)
+                s2 = ext_columns_plus(s2, base_columns(a2, b2))
         else:
             for i in range(first, last, U(4)):
                 a0, b0 = at(a, i), at(b, i)
@@ -342,46 +392,3 @@ def round_three_two_kernel(a, b, c, out, part, start, stop):
         flush(s0, out, part, 0)
         flush(s2, out, part, 1)
         flush(s3, out, part, 2)
-
-
-# -- fractional sums ----------------------------------------------------------------------------------
-
-
-@kernel
-def fraction_layer_kernel(p, q, p_out, q_out, start, stop):
-    h = U(p.shape[1] // 2)
-    for i in range(U(4 * start), U(4 * stop), U(4)):
-        q0, q1 = at(q, i), right(at(q, i + h))
-        s = ext_columns(q0, q1)
-        put(q_out, i, (reduced(s[0]), reduced(s[1]), reduced(s[2])))
-        s = ext_columns_plus(ext_columns(at(p, i), q1), ext_columns(at(p, i + h), right(q0)))
-        put(p_out, i, (reduced(s[0]), reduced(s[1]), reduced(s[2])))
-
-
-@inline
-def fraction_value(p0, p1, q0, q1, lam):
-    """p_0 q_1 + p_1 q_0 + lam q_0 q_1 = p_0 q_1 + q_0 (p_1 + lam q_1), plain and loose; p_1 plain, canonical."""
-    w = ext_plus(ext_times_constant(q1, lam), p1)
-    w = flip(w[0]), flip(w[1]), flip(w[2])
-    return ext_reduced(ext_columns_plus(ext_columns(p0, right(q1)), ext_columns(w, right(q0))))
-
-
-@kernel
-def fraction_round_kernel(p, q, eq, k, out, part, start, stop):
-    """p and q as K[3, 2 M]: child, then x; the sums for X = 0 and X = 2."""
-    lam = ext_constant((k[0], k[1], k[2]))
-    m = U(p.shape[1] // 2)
-    h = m // U(2)
-    for first in range(U(4 * start), U(4 * stop), U(4) * FLUSH):
-        last = min(first + U(4) * FLUSH, U(4 * stop))
-        s0, s2 = no_columns(), no_columns()
-        for i in range(first, last, U(4)):
-            e = right(at(eq, i))
-            p0, p1, q0, q1 = at(p, i), at(p, i + m), at(q, i), at(q, i + m)
-            s0 = ext_columns_plus(s0, ext_columns(fraction_value(p0, p1, q0, q1, lam), e))
-            p0, p1 = ext_at_two(at(p, i + h), p0), ext_at_two(at(p, i + m + h), p1)
-            p1 = plain(flip(p1[0])), plain(flip(p1[1])), plain(flip(p1[2]))
-            q0, q1 = ext_at_two(at(q, i + h), q0), ext_at_two(at(q, i + m + h), q1)
-            s2 = ext_columns_plus(s2, ext_columns(fraction_value(p0, p1, q0, q1, lam), e))
-        flush(s0, out, part, 0)
-        flush(s2, out, part, 1)

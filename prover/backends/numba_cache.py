@@ -8,11 +8,12 @@ from pathlib import Path
 
 
 def use_private_cache() -> None:
-    """Points Numba's cache at ~/.cache/zkgrad/numba/<digest>, unless the user has chosen a place; before numba's import.
+    """Points Numba's cache at ~/.cache/zkgrad/numba/<digest>, unless the user has chosen a place; before
+    numba's import.
 
-    The digest covers the kernels' sources: Numba looks only at the file that defines a function, and would keep
-    kernels that call an inlined helper of another, edited file. Numba's cache holds pickles, so the directory is
-    readable and writable by its owner only. Where it cannot be made, Numba chooses.
+    The digest covers the kernels' sources: Numba looks only at the file that defines a function, and
+    would keep kernels that call an inlined helper of another, edited file. Numba's cache holds pickles,
+    so the directory is readable and writable by its owner only. Where it cannot be made, Numba chooses.
     """
     if os.environ.get("NUMBA_CACHE_DIR"):
         return

@@ -1,7 +1,8 @@
 """The plain backend: every function written out over galois's GF(p) and GF(p^3), for tiny sizes only.
 
-It is the independent oracle that the fast backends are compared with, byte for byte, and so it shares no arithmetic
-with them: K is galois's own extension field of F by X^3 - 2, and polynomials are evaluated, not transformed.
+It is the independent oracle that the fast backends are compared with, byte for byte, and so it shares no
+arithmetic with them: K is galois's own extension field of F by X^3 - 2, and polynomials are evaluated, not
+transformed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from prover.backends.interface import GENERATOR, MODULUS, Backend, Digests, Scalar, Table, Triple
 
 F = galois.GF(MODULUS, primitive_element=GENERATOR, verify=False)
-# The primitive element is never used; galois only demands one. Without verification, making K takes milliseconds.
+# The primitive element is never used; galois only demands one. Without verification, making K takes
+# milliseconds.
 K = galois.GF(
     MODULUS,
     3,

@@ -175,7 +175,7 @@ def test_merkle_levels(n: int) -> None:
 
 
 def test_count_table() -> None:
-    values: list[Any] = [np.array([[0, 5], [5, 7]]), np.array([], dtype=np.int32), np.array([7], dtype=np.uint16)]
+    values: list[Any] = [np.array([[0, 5], [5, 7]]), np.array([], np.int32), np.array([7], np.uint16)]
     same("count_table", values, 8)
     for backend in (cpu, reference):
         for bad in (8, -1):

@@ -1,0 +1,71 @@
+"""Large arrays out of memory that has been used before.
+
+A prover makes and drops tables of the same few sizes again and again. Fresh memory has to be mapped and
+zeroed by the system, page by page, which can take longer than the arithmetic on it; so dropped arrays are
+kept for the next one of their size, up to a limit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prover.backends.interface import Table
+
+# Smaller arrays are left to the allocator, which keeps their memory by itself.
+_SMALLEST = 1 << 16
+_KEPT_AT_MOST = 1 << 30
+
+
+class _Pool:
+    """Blocks by size, none in use. A list's append and pop are atomic, so that no lock is needed in a finaliser."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[int, list[NDArray[np.uint64]]] = {}
+        self.kept = 0
+
+    def take(self, words: int) -> NDArray[np.uint64]:
+        try:
+            block = self.blocks[words].pop()
+        except (KeyError, IndexError):
+            return np.empty(words, dtype=np.uint64)
+        self.kept -= block.nbytes
+        return block
+
+    def give(self, block: NDArray[np.uint64]) -> None:
+        if self.kept + block.nbytes <= _KEPT_AT_MOST:
+            self.kept += block.nbytes
+            self.blocks.setdefault(block.size, []).append(block)
+
+
+_POOL = _Pool()
+
+
+class _Lease:
+    """Holds a block for an array and all its views; the last of them to go returns the block."""
+
+    def __init__(self, block: NDArray[np.uint64]) -> None:
+        # Held here, since at the interpreter's end module names go before objects do.
+        self.pool, self.block = _POOL, block
+        self.__array_interface__: dict[str, Any] = block.__array_interface__
+
+    def __del__(self) -> None:
+        self.pool.give(self.block)
+
+
+def empty(*shape: int) -> Table:
+    """An uninitialised C-contiguous uint64 array."""
+    words = 1
+    for length in shape:
+        words *= length
+    if 8 * words < _SMALLEST:
+        return np.empty(shape, dtype=np.uint64)
+    return np.asarray(_Lease(_POOL.take(words))).reshape(shape)
+
+
+def zeros(*shape: int) -> Table:
+    out = empty(*shape)
+    out.fill(0)
+    return out

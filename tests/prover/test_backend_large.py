@@ -1,0 +1,218 @@
+"""The CPU backend at sizes where blocks, chunks and threads come into play, against Python's integers."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prover.backends import cpu, memory
+
+P = 2**64 - 2**32 + 1
+# The largest element, and the two with the most ones in every limb and half that the kernels cut words into.
+HEAVY = [P - 1, 2**64 - 2**33 - 1, 2**64 - 2**32 - 1]
+Element = tuple[int, int, int]
+
+
+@pytest.fixture(autouse=True)
+def _restore_threads() -> Iterator[None]:
+    yield
+    cpu.set_threads(2)
+
+
+def uniform(seed: int, *shape: int) -> Any:
+    return np.random.default_rng(seed).integers(0, P, size=shape, dtype=np.uint64)
+
+
+def heavy(*shape: int) -> Any:
+    return np.resize(np.array(HEAVY[::-1], dtype=np.uint64), shape)
+
+
+def times(a: Element, b: Element) -> Element:
+    c = [0] * 5
+    for i, j in itertools.product(range(3), range(3)):
+        c[i + j] += a[i] * b[j]
+    return (c[0] + 2 * c[3]) % P, (c[1] + 2 * c[4]) % P, c[2] % P
+
+
+def plus(*terms: Element) -> Element:
+    c0, c1, c2 = (sum(column) % P for column in zip(*terms, strict=True))
+    return c0, c1, c2
+
+
+def line(lo: Element, hi: Element, x: int) -> Element:
+    c0, c1, c2 = (((1 - x) * u + x * v) % P for u, v in zip(lo, hi, strict=True))
+    return c0, c1, c2
+
+
+def elements(table: Any) -> list[Element]:
+    """An F or K table as triples."""
+    if table.ndim == 1:
+        return [(v, 0, 0) for v in table.tolist()]
+    return list(zip(*table.tolist(), strict=True))
+
+
+def test_round_sums_of_every_chunk() -> None:
+    # 2 x 516 pairs: more than a flush of the sums (256 pairs), and not a whole number of them.
+    n = 1032
+    for tables in (
+        [heavy(3, n), heavy(3, n)],
+        [heavy(3, n), heavy(3, n), heavy(3, n)],
+        [heavy(n), heavy(3, n), heavy(3, n)],
+        [heavy(n), heavy(n), heavy(3, n)],
+        [uniform(1, n), uniform(2, 3, n)],
+    ):
+        values = [elements(t) for t in tables]
+        expected = []
+        for x in [0, *range(2, len(tables) + 1)]:
+            total = (0, 0, 0)
+            for i in range(n // 2):
+                product = (1, 0, 0)
+                for v in values:
+                    product = times(product, line(v[i], v[i + n // 2], x))
+                total = plus(total, product)
+            expected.append(total)
+        assert cpu.round_sums(tables) == expected
+
+
+@pytest.mark.parametrize("make", [heavy, lambda *shape: uniform(3, *shape)])
+def test_fraction_round(make: Any) -> None:
+    m, lam = 1032, (P - 1, 2**64 - 2**32 - 1, 5)
+    p, q, eq = make(3, 2, m), make(3, 2, m), make(3, m // 2)
+    (p0, p1), (q0, q1) = ([elements(t[:, c]) for c in range(2)] for t in (p, q))
+    expected = []
+    for x in (0, 2):
+        total = (0, 0, 0)
+        for i, e in enumerate(elements(eq)):
+            a, b, c, d = (line(t[i], t[i + m // 2], x) for t in (p0, p1, q0, q1))
+            total = plus(total, times(e, plus(times(a, d), times(b, c), times(lam, times(c, d)))))
+        expected.append(total)
+    assert cpu.fraction_round(p, q, eq, lam) == tuple(expected)
+
+
+def test_layers_and_folds() -> None:
+    n, r = 2056, (2**64 - 2**32 - 1, P - 1, 3)
+    p, q = heavy(3, n), uniform(4, 3, n)
+    (ps, qs), h = (elements(p), elements(q)), n // 2
+    p_out, q_out = cpu.fraction_layer(p, q)
+    assert elements(p_out) == [plus(times(ps[i], qs[i + h]), times(ps[i + h], qs[i])) for i in range(h)]
+    assert elements(q_out) == [times(qs[i], qs[i + h]) for i in range(h)]
+    one_minus_r = line((1, 0, 0), (1 - r[0], -r[1], -r[2]), 1)
+    assert elements(cpu.fold(p, r)) == [plus(times(one_minus_r, ps[i]), times(r, ps[i + h])) for i in range(h)]
+    assert elements(cpu.mul(p, q)) == [times(a, b) for a, b in zip(ps, qs, strict=True)]
+    assert cpu.inner(p, q) == plus(*(times(a, b) for a, b in zip(ps, qs, strict=True)))
+
+
+def test_contractions_beyond_the_terms_of_a_column() -> None:
+    # Columns are reduced after 128 terms; blocks have 128 columns.
+    rows, weights = heavy(300, 260), heavy(3, 300)
+    ws = elements(weights)
+    combined = [plus(*(times(w, (v, 0, 0)) for w, v in zip(ws, c, strict=True))) for c in rows.T.tolist()]
+    assert elements(cpu.combine_rows(weights, rows)) == combined
+    long, weights = heavy(2, 1100), heavy(3, 1100)
+    ws = elements(weights)
+    contracted = [plus(*(times(w, (v, 0, 0)) for w, v in zip(ws, r, strict=True))) for r in long.tolist()]
+    assert elements(cpu.contract_last(long, weights)) == contracted
+
+
+def test_eq_table_sums_to_one() -> None:
+    point = [tuple(c) for c in uniform(5, 12, 3).tolist()]
+    assert cpu.total(cpu.eq_table(point)) == (1, 0, 0)
+
+
+def horner(coefficients: list[int], x: int) -> int:
+    value = 0
+    for c in reversed(coefficients):
+        value = (value * x + c) % P
+    return value
+
+
+@pytest.mark.parametrize("log_size", [6, 7, 8, 9, 10, 11])
+def test_codes_of_every_depth_of_blocks(log_size: int) -> None:
+    size, rows, blowup, extra = 2**log_size, 5, 4, 9
+    values, blinds = uniform(log_size, rows, size), uniform(7, rows, extra)
+    values[0] = heavy(size)
+    coefficients = cpu.interpolate(values)
+    natural = cpu.coefficients_natural(coefficients, blinds)
+    codeword = cpu.encode(coefficients, blinds, blowup)
+    w, zeta = pow(7, (P - 1) // size, P), pow(7, (P - 1) // (size * blowup), P)
+    pick = random.Random(log_size)
+    for _ in range(12):
+        row, c, i = pick.randrange(rows), pick.randrange(blowup), pick.randrange(size)
+        polynomial = natural[row].tolist()
+        assert horner(polynomial, pow(w, i, P)) == values[row, i]
+        assert horner(polynomial, 7 * pow(zeta, c, P) * pow(w, i, P) % P) == codeword[c * size + i, row]
+    assert (cpu.encode_polynomials(natural, size, blowup) == codeword).all()
+
+
+def test_same_bytes_on_one_thread_and_two() -> None:
+    n = 2**15
+    p, q, eq, r = uniform(1, 3, 2, n), uniform(2, 3, 2, n), uniform(3, 3, n // 2), (1, 2, P - 3)
+    flat_p, flat_q, f = p.reshape(3, -1), q.reshape(3, -1), uniform(4, 2 * n)
+    rows = uniform(5, 19, 1024)
+
+    def run(threads: int) -> list[bytes]:
+        cpu.set_threads(threads)
+        codeword = cpu.encode(cpu.interpolate(rows), rows[:, :3], 2)
+        salts = np.zeros((2048, 32), dtype=np.uint8)
+        results = [
+            *cpu.fraction_layer(flat_p, flat_q),
+            *cpu.fraction_fold(p, q, r),
+            *cpu.fraction_round(p, q, eq, r),
+            *cpu.round_sums([flat_p, f, flat_q]),
+            cpu.inner(f, flat_q),
+            cpu.total(flat_p),
+            cpu.scale(f, r),
+            cpu.fold(f, r),
+            cpu.mul(flat_p, flat_q),
+            cpu.add(f, flat_q),
+            cpu.combine_rows(uniform(6, 3, 19), rows),
+            cpu.contract_last(rows, uniform(7, 3, 1024)),
+            codeword,
+            cpu.hash_columns(codeword, b"x", salts),
+        ]
+        return [r.tobytes() if isinstance(r, np.ndarray) else repr(r).encode() for r in results]
+
+    assert run(1) == run(2)
+
+
+def test_hash_columns_of_a_prefix_salt_and_column() -> None:
+    codeword, salts = uniform(8, 4, 257), uniform(9, 4, 4).view(np.uint8)
+    leaves = cpu.hash_columns(codeword, b"\x00label", salts)
+    for leaf, salt, column in zip(leaves, salts, codeword, strict=True):
+        expected = hashlib.sha256(b"\x00label" + salt.tobytes() + column.tobytes()).digest()
+        assert leaf.tobytes() == expected
+
+
+def test_a_dropped_array_is_used_again_and_a_viewed_one_is_not() -> None:
+    array = memory.empty(3, 50_000)
+    address, view = array.ctypes.data, array[1, 10:]
+    del array
+    assert memory.empty(3, 50_000).ctypes.data != address
+    del view
+    assert memory.empty(3, 50_000).ctypes.data == address
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: cpu.fold(uniform(1, 7), (1, 2, 3)),
+        lambda: cpu.add(uniform(1, 4), uniform(1, 8)),
+        lambda: cpu.round_sums([uniform(1, 4)] * 4),
+        lambda: cpu.combine_rows(uniform(1, 3, 2), uniform(1, 3, 4)),
+        lambda: cpu.contract_last(uniform(1, 3, 4), uniform(1, 3, 5)),
+        lambda: cpu.contract_middle(uniform(1, 2, 3, 4), uniform(1, 3, 2, 4)),
+        lambda: cpu.interpolate(uniform(1, 2, 6)),
+        lambda: cpu.encode(cpu.interpolate(uniform(1, 2, 4)), uniform(1, 2, 5), 2),
+        lambda: cpu.merkle_levels(np.zeros((3, 32), dtype=np.uint8)),
+        lambda: cpu.set_threads(0),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(call: Any) -> None:
+    with pytest.raises(ValueError, match=r"\d"):
+        call()
