@@ -28,6 +28,10 @@ class UsageError(Exception):
     """Options that contradict each other or cannot be read."""
 
 
+class LimitError(Exception):
+    """An input that is larger than anything that could be right."""
+
+
 def say(*lines: str) -> None:
     """Lines for people, on stderr."""
     for line in lines:

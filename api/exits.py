@@ -5,6 +5,8 @@ from __future__ import annotations
 from prover import errors as prover
 from verifier import errors as verifier
 
+from .console import LimitError
+
 OK, INVALID, USAGE, MALFORMED, LIMIT, UNEXPECTED, UNREACHABLE, INTERNAL, INTERRUPTED = (
     0,
     1,
@@ -28,6 +30,7 @@ _TABLE: tuple[tuple[type[BaseException], str, int], ...] = (
     (prover.RunFolderError, "run_folder", MALFORMED),
     (prover.OutOfRange, "out_of_range", LIMIT),
     (prover.BudgetExhausted, "budget_exhausted", LIMIT),
+    (LimitError, "limit", LIMIT),
     (MemoryError, "out_of_memory", LIMIT),
     (verifier.StatementMismatch, "not_expected", UNEXPECTED),
 )

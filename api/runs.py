@@ -35,6 +35,7 @@ from prover.commitment import Blinding
 from prover.errors import InputInvalid, RunFolderError
 from prover.exact import Integers
 from prover.files import read_input, write_atomic
+from prover.loss import loss_gradient
 from prover.model_io import load_arrays, load_state, save_arrays, save_weights, state_arrays
 from prover.trainer import State, Trace
 from verifier.statement import Parameters, Statement, parse_statement
@@ -232,7 +233,6 @@ def read_trace(folder: Path, statement: Statement, inputs: Integers, targets: In
     y = [arrays[f"Y{k}"] for k in range(p.layers)]
     ga = [arrays[f"GA{k}"] for k in range(1, p.layers)]
     d = [(values > 0).astype(np.int64) for values in y[:-1]]
-    error = y[-1] - (target << (p.activation_bits - p.target_bits))
     gradients = [values * sign for values, sign in zip(ga, d, strict=True)]
     return Trace(
         initial=read_initial(folder, p),
@@ -244,7 +244,7 @@ def read_trace(folder: Path, statement: Statement, inputs: Integers, targets: In
         Y=y,
         R=[arrays[f"R{k}"] for k in range(p.layers)],
         D=d,
-        G=[*gradients, error << (p.gradient_bits - p.activation_bits)],
+        G=[*gradients, loss_gradient(y[-1], target, p)],
         GA=ga,
         RG=[arrays[f"RG{k}"] for k in range(1, p.layers)],
     )

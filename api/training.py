@@ -36,7 +36,8 @@ class Options:
     layers: str
     batch: int
     steps: int
-    rate: float
+    rates: str
+    loss: str = "mse"
     target: str = "one-hot"
     label: str | None = None
     header: bool | None = None
@@ -75,6 +76,20 @@ def parse_layers(text: str) -> tuple[int, ...]:
     return widths
 
 
+def parse_rates(text: str, steps: int) -> float | list[float]:
+    """0.0625, or pieces of a schedule: 0.125x100,0.0625x50 (rate x steps)."""
+    try:
+        if "x" not in text:
+            return float(text)
+        pieces = [piece.split("x") for piece in text.split(",")]
+        rates = [float(rate) for rate, count in pieces for _ in range(int(count))]
+    except ValueError:
+        raise UsageError(f"--lr {text!r}: give a number, or pieces of a schedule as 0.125x100,0.0625x50") from None
+    if len(rates) != steps:
+        raise UsageError(f"--lr {text!r} covers {len(rates)} steps, --steps says {steps}")
+    return rates
+
+
 def parse_nonce(text: str | None) -> bytes:
     """64 hexadecimal digits from the auditor; none is 32 zero bytes."""
     if text is None:
@@ -94,7 +109,8 @@ def _draft(options: Options, widths: tuple[int, ...]) -> Parameters:
             widths=widths,
             batch=options.batch,
             steps=options.steps,
-            rate=options.rate,
+            rate=parse_rates(options.rates, options.steps),
+            loss=options.loss,
             target=options.target,
             table_bits=TABLE_BITS,
             row_bits=14,

@@ -7,6 +7,7 @@ import itertools
 import math
 import secrets
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from .trainer import Observed, Progress, State, run, unbounded
 
 Bytes = Callable[[int], bytes]
 MAX_RATE_BITS = 30
+MAX_MULTIPLIER = 1 << 20
 MAX_WEIGHT_WIDTH = 48
 _RANGED = ("input", "activation", "output", "backward", "error", "weight")
 
@@ -44,9 +46,7 @@ def quantize(values: NDArray[np.float64], bits: int, width: int, what: str) -> I
 def one_hot(labels: Integers, classes: int) -> Integers:
     """[n] labels in [0, classes) -> [n, classes] rows with a single 1."""
     if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
-        raise InputInvalid(
-            f"labels run from {labels.min()} to {labels.max()}, the last layer has {classes} outputs"
-        )
+        raise InputInvalid(f"labels run from {labels.min()} to {labels.max()}, the last layer has {classes} outputs")
     return np.asarray((labels[:, None] == np.arange(classes)).astype(np.int64))
 
 
@@ -66,21 +66,31 @@ def initial_state(widths: Sequence[int], weight_bits: int, random: Bytes = secre
     return State(tuple(weights), tuple(np.zeros(d, dtype=np.int64) for d in widths[1:]))
 
 
-def rate_bits(batch: int, rate: float) -> int:
-    """e with rate / batch = 2^-e; InputInvalid, naming the nearest rates that would do, for any other."""
-    if not math.isfinite(rate) or rate <= 0:
-        raise InputInvalid(f"the learning rate must be a positive number, found {rate!r}")
+def exact_rates(batch: int, rates: Sequence[float]) -> tuple[int, tuple[int, ...]]:
+    """(e, k) with rates[t] / batch = k[t] * 2^-e exactly and e as small as can be; one k if all are equal.
+
+    InputInvalid, naming the nearest rates that would do, for a rate that is no such multiple.
+    """
+    for rate in rates:
+        if not math.isfinite(rate) or rate <= 0:
+            raise InputInvalid(f"the learning rate must be a positive number, found {rate!r}")
+    exact = [Fraction(rate) / batch for rate in rates]
+    e = max(value.denominator.bit_length() - 1 for value in exact)
+    for rate, value in zip(rates, exact, strict=True):
+        dyadic = value.denominator & (value.denominator - 1) == 0
+        if not dyadic or e > MAX_RATE_BITS or value * 2**e > MAX_MULTIPLIER:
+            _refuse_rate(batch, rate)
+    multipliers = tuple(int(value * 2**e) for value in exact)
+    return e, multipliers[:1] if len(set(multipliers)) == 1 else multipliers
+
+
+def _refuse_rate(batch: int, rate: float) -> None:
     exact = math.log2(batch / rate)
-    e = round(exact)
-    if 0 <= e <= MAX_RATE_BITS and batch / rate == 2.0**e:
-        return e
-    near = sorted(
-        {min(max(k, 0), MAX_RATE_BITS) for k in (math.floor(exact), math.ceil(exact))}, reverse=True
-    )
+    near = sorted({min(max(k, 0), MAX_RATE_BITS) for k in (math.floor(exact), math.ceil(exact))}, reverse=True)
     rates = " or ".join(f"{batch / 2.0**k:.17g}" for k in near)
     raise InputInvalid(
-        f"lr / batch = {rate!r} / {batch} must be 2^-e with e from 0 to {MAX_RATE_BITS}, so that the "
-        f"weight update is exact. With batch {batch}, use lr {rates}."
+        f"lr / batch = {rate!r} / {batch} must be k * 2^-e with e from 0 to {MAX_RATE_BITS}, so that the weight update "
+        f"is exact. With batch {batch}, use lr {rates}, or a small multiple of such a rate."
     )
 
 
@@ -89,7 +99,7 @@ def draft_parameters(
     widths: Sequence[int],
     batch: int,
     steps: int,
-    rate: float,
+    rate: float | Sequence[float],
     target: str,
     table_bits: int,
     row_bits: int,
@@ -101,30 +111,37 @@ def draft_parameters(
     activation_bits: int = 8,
     gradient_bits: int = 12,
     first_step: int = 0,
+    loss: str = "mse",
 ) -> Parameters:
-    """The run as asked for, with the widest ranges the format allows, for `choose_parameters` to narrow."""
+    """The run as asked for, with the widest ranges the format allows, for `choose_parameters` to narrow.
+
+    `rate` is one learning rate, or one for each step. InputInvalid: what no run could be trained with.
+    """
     if len(widths) < 2 or min(widths) < 1:
-        raise InputInvalid(
-            f"layers {'-'.join(map(str, widths))}: give at least two positive widths, as 64-128-10"
-        )
+        raise InputInvalid(f"layers {'-'.join(map(str, widths))}: give at least two positive widths, as 64-128-10")
     if batch < 1 or steps < 1:
         raise InputInvalid(f"batch = {batch} and steps = {steps} must be at least 1")
-    if gradient_bits < activation_bits:
-        raise InputInvalid(
-            f"gradient bits {gradient_bits} must not be fewer than activation bits {activation_bits}"
-        )
+    if loss == "ce" and target != "one-hot":
+        raise InputInvalid("cross entropy is a loss of classes: it needs one-hot targets")
+    rates = [rate] * steps if isinstance(rate, int | float) else list(rate)
+    if len(rates) != steps:
+        raise InputInvalid(f"{len(rates)} learning rates for {steps} steps: give one, or one for each")
+    if loss == "mse" and gradient_bits < activation_bits:
+        raise InputInvalid(f"gradient bits {gradient_bits} must not be fewer than activation bits {activation_bits}")
     wide = min(16, table_bits)
     hot = target == "one-hot"
+    e, multipliers = exact_rates(batch, rates)
     return Parameters(
         widths=tuple(widths),
         activation="relu",
-        loss="mse",
+        loss=loss,
         optimizer="sgd",
         target=target,
         batch=batch,
         steps=steps,
         first_step=first_step,
-        rate_bits=rate_bits(batch, rate),
+        rate_bits=e,
+        rates=multipliers,
         activation_bits=activation_bits,
         gradient_bits=gradient_bits,
         target_bits=0 if hot else activation_bits,
@@ -133,7 +150,7 @@ def draft_parameters(
         activation_width=wide,
         output_width=wide,
         backward_width=wide,
-        error_width=wide,
+        error_width=wide if loss == "mse" else 2,
         weight_width=MAX_WEIGHT_WIDTH,
         table_bits=table_bits,
         row_bits=row_bits,
@@ -160,13 +177,13 @@ def choose_parameters(
     input range is taken from the whole data set and needs none. OutOfRange, with what to change: a tensor
     needs more.
     """
-    schedule = batches(
-        seed or secrets.token_bytes(32), len(inputs), draft.batch, draft.first_step, draft.steps
-    )
+    schedule = batches(seed or secrets.token_bytes(32), len(inputs), draft.batch, draft.first_step, draft.steps)
     _, observed = run(unbounded(draft), initial, inputs, targets, schedule, on_step)
     observed.ranges["input"] = (int(inputs.min()), int(inputs.max()))
     widths: dict[str, Any] = {}
     for name in _RANGED:
+        if name == "error" and draft.loss == "ce":
+            continue
         limit = MAX_WEIGHT_WIDTH if name == "weight" else min(16, draft.table_bits)
         needed = observed.width(name)
         if needed > limit:

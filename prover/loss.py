@@ -1,4 +1,4 @@
-"""Softmax cross entropy in integers: every quantity of its proof, and the gradient it gives."""
+"""The losses in integers: gradients of both, and every quantity of the proof of softmax cross entropy."""
 
 from __future__ import annotations
 
@@ -27,6 +27,16 @@ def cross_entropy(output: Integers, p: Parameters) -> dict[str, Integers]:
     return {"top": top, "choice": choice, "exp": exp, "sum": total, "share": share, "rest": rest}
 
 
+def squared_error(output: Integers, target: Integers, p: Parameters) -> Integers:
+    """Y - 2^(a - target_bits) target, at scale 2^a: what the range `error` holds."""
+    return np.asarray(output - (target << (p.activation_bits - p.target_bits)))
+
+
 def loss_gradient(output: Integers, target: Integers, p: Parameters) -> Integers:
-    """share - 2^g target: the gradient of the mean cross entropy times the batch size, at scale 2^g."""
-    return cross_entropy(output, p)["share"] - (target << p.gradient_bits)
+    """G of the last layer, the loss's gradient times the batch size at scale 2^g, shapes [..., C].
+
+    Mean squared error: 2^(g-a) (Y - 2^(a - target_bits) target). Cross entropy: share - 2^g target.
+    """
+    if p.loss == "mse":
+        return squared_error(output, target, p) << (p.gradient_bits - p.activation_bits)
+    return np.asarray(cross_entropy(output, p)["share"] - (target << p.gradient_bits))

@@ -53,7 +53,7 @@ def plan(parameters: Parameters, samples: int, minimum_security: int = 1) -> Pla
     total = sum(elements.values())
     # Rows, blinded rows and codewords; the fraction tree over K, numerators and denominators, all layers; the
     # rest.
-    memory = total * 8 * (2 + (1 << parameters.blowup_bits)) + (1 << (entries - 1).bit_length()) * 96 + (250 << 20)
+    memory = total * 8 * (2 + (1 << parameters.blowup_bits)) + (1 << (entries - 1).bit_length()) * 120 + (350 << 20)
     return Plan(
         elements=elements,
         lookups=lookups,

@@ -9,8 +9,9 @@ Notation of docs/protocol.md, for layers l = 0..L-1 with widths d_0..d_L, batch 
     GA_l = floor(G_l W_l^T / 2^w + 1/2)    G_(l-1) = GA_l * D_(l-1)     (l = L-1..1, remainder RG_l as above)
     W_l <- W_l - A_l^T G_l            bias_l <- bias_l - 2^a * sum_b G_l
 
-The loss is half the sum of squares, averaged over the batch, and lr / B = 2^-e.
-Gradients use the weights from before the update, and the update needs no rounding.
+The loss is half the sum of squares, averaged over the batch (`prover.loss` has cross entropy), and lr / B = 2^-e; with
+learning-rate multipliers k_t both updates carry the factor k_t. Gradients use the weights from before the update, and
+the update needs no rounding.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from verifier.statement import Parameters
 
 from .errors import InputInvalid, OutOfRange
 from .exact import LIMIT_BITS, Integers, bits_needed, matmul_exact, round_half_up
-from .loss import loss_gradient
+from .loss import loss_gradient, squared_error
 
 Progress = Callable[[int], None]
 
@@ -142,16 +143,11 @@ def _forward(
     return run
 
 
-def _backward(
-    p: Parameters, weights: Sequence[Integers], target: Integers, run: _Pass, watch: _Watch
-) -> None:
+def _backward(p: Parameters, weights: Sequence[Integers], target: Integers, run: _Pass, watch: _Watch) -> None:
     last = p.layers - 1
-    if p.loss == "ce":
-        g = loss_gradient(run.Y[last], target, p)
-    else:
-        error = run.Y[last] - (target << (p.activation_bits - p.target_bits))
-        watch.see("error", last, error)
-        g = watch.scaled("G", last, error, 1 << (p.gradient_bits - p.activation_bits))
+    if p.loss == "mse":
+        watch.see("error", last, squared_error(run.Y[last], target, p))
+    g = loss_gradient(run.Y[last], target, p)
     gradients, rounded, remainders = [g], [], []
     for layer in range(last, 0, -1):
         ga, rg = round_half_up(watch.product("G W^T", layer, g, weights[layer].T), p.weight_bits)
@@ -163,16 +159,12 @@ def _backward(
     run.G, run.GA, run.RG = gradients[::-1], rounded[::-1], remainders[::-1]
 
 
-def _update(
-    p: Parameters, weights: list[Integers], biases: list[Integers], run: _Pass, watch: _Watch
-) -> None:
+def _update(p: Parameters, weights: list[Integers], biases: list[Integers], run: _Pass, watch: _Watch) -> None:
     rate = p.rate(watch.step - p.first_step)
     for layer in range(p.layers):
         change = watch.product("A^T G", layer, run.A[layer].T, run.G[layer])
         weights[layer] -= watch.scaled("rate A^T G", layer, change, rate)
-        total = watch.product(
-            "sum of G", layer, np.ones((1, len(run.G[layer])), dtype=np.int64), run.G[layer]
-        )[0]
+        total = watch.product("sum of G", layer, np.ones((1, len(run.G[layer])), dtype=np.int64), run.G[layer])[0]
         biases[layer] -= watch.scaled("2^a rate sum of G", layer, total, rate << p.activation_bits)
         watch.see("weight", layer, weights[layer])
         watch.see("weight", layer, biases[layer])
@@ -273,9 +265,7 @@ def train(
                 array[t] = values
 
     final = _steps(p, initial, inputs, targets, schedule, _Watch(p), record, on_step)
-    return Trace(
-        initial=initial, final=final, indices=schedule, inputs=kept["A"][0], targets=targets[schedule], **kept
-    )
+    return Trace(initial=initial, final=final, indices=schedule, inputs=kept["A"][0], targets=targets[schedule], **kept)
 
 
 def run(
@@ -310,9 +300,10 @@ def predict(state: State, parameters: Parameters, inputs: Integers) -> Integers:
 def unbounded(p: Parameters) -> Parameters:
     """The same run with ranges as wide as the trainer's own integers: what a dry run observes with."""
     wide: dict[str, Any] = {
-        f"{name}_width": LIMIT_BITS - 1
-        for name in ("input", "activation", "output", "backward", "error", "weight")
+        f"{name}_width": LIMIT_BITS - 1 for name in ("input", "activation", "output", "backward", "weight")
     }
+    if p.loss == "mse":
+        wide["error_width"] = LIMIT_BITS - 1 - (p.gradient_bits - p.activation_bits)
     if p.target == "values":
         wide["target_width"] = LIMIT_BITS - 1
     return dataclasses.replace(p, **wide)

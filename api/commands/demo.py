@@ -31,7 +31,7 @@ def demo(
         raise InputInvalid(f"the demo's data are not at {DIGITS}; run it from a checkout of the project")
     say("1. Training 64-128-64-10 on 1,797 images of digits, in exact integers.")
     train.train(
-        data=DIGITS, layers="64-128-64-10", batch=64, steps=steps, lr=0.0625, label="label", scale="16", out=out,
+        data=DIGITS, layers="64-128-64-10", batch=64, steps=steps, lr="0.0625", label="label", scale="16", out=out,
         replace=True,
     )  # fmt: skip
     say("", "2. Proving every step of it in zero knowledge.")

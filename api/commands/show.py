@@ -12,6 +12,7 @@ from verifier.statement import Statement, parse_statement
 
 from .. import runs
 from ..console import Json, answer
+from .train import rates_text
 
 
 def register(app: typer.Typer) -> None:
@@ -43,16 +44,16 @@ def show(
 def sentences(s: Statement) -> tuple[list[str], list[str]]:
     """What a valid proof of the statement shows, and what it leaves open."""
     p = s.parameters
-    rate = p.batch / 2.0**p.rate_bits
+    loss = "mean squared error" if p.loss == "mse" else "softmax cross entropy"
     network = " → ".join(map(str, p.widths))
     last = p.first_step + p.steps
     targets = "class labels (one-hot, checked)" if p.target == "one-hot" else "real-valued targets"
     claimed = [
         f"A network with layers {network}, ReLU between them, was trained from a committed initial state "
         f"({s.initial_root.hex()[:16]}…) to a committed final state ({s.final_root.hex()[:16]}…).",
-        f"It took steps {p.first_step + 1} to {last} of plain gradient descent: learning rate {rate:g}, "
+        f"It took steps {p.first_step + 1} to {last} of plain gradient descent: {rates_text(p)}, "
         "batches of "
-        f"{p.batch}, mean squared error against {targets}.",
+        f"{p.batch}, {loss} against {targets}.",
         "Every batch holds the samples that the public schedule picks from a committed set of "
         f"{s.samples} samples "
         f"({s.data_root.hex()[:16]}…): none left out, swapped or relabelled.",

@@ -18,10 +18,14 @@ from ..training import Options
 
 Data = Annotated[Path | None, typer.Option("--data", help=".csv, .csv.gz, .npy, .npz, .safetensors; - reads CSV.")]
 Layers = Annotated[str | None, typer.Option(help="Widths from input to output, as 64-128-64-10.")]
-Loss = Annotated[str, typer.Option(help="mse: half the sum of squares, averaged over the batch.")]
+Loss = Annotated[
+    str, typer.Option(help="mse: half the sum of squares; ce: softmax cross entropy; averaged over the batch.")
+]
 Batch = Annotated[int, typer.Option(help="Samples a step.")]
 Steps = Annotated[int, typer.Option(help="Steps, all in one proof.")]
-Rate = Annotated[float, typer.Option("--lr", help="Learning rate; batch / lr must be a power of two.")]
+Rate = Annotated[
+    str, typer.Option("--lr", help="Rate, a small multiple of batch / 2^e; or a schedule: 0.125x100,0.0625x50.")
+]
 Target = Annotated[str, typer.Option(help="one-hot: class numbers; values: real targets.")]
 Label = Annotated[str | None, typer.Option(help="Label column by name or number from 0. Default: the last.")]
 Header = Annotated[bool | None, typer.Option("--header/--no-header", help="Whether a CSV starts with names.")]
@@ -46,11 +50,11 @@ def register(app: typer.Typer) -> None:
     app.command("commit")(commit)
 
 
-def _options(data: Path | None, layers: str | None, loss: str, **more: Any) -> Options:
+def _options(data: Path | None, layers: str | None, **more: Any) -> Options:
     if data is None or layers is None:
         raise UsageError("--data and --layers are needed")
-    if loss != "mse":
-        raise UsageError(f"--loss {loss!r}: only mse can be proven so far")
+    if more["loss"] not in ("mse", "ce"):
+        raise UsageError(f"--loss {more['loss']!r}: mse or ce")
     if more["target"] not in ("one-hot", "values"):
         raise UsageError(f"--target {more['target']!r}: one-hot or values")
     if more["security"] not in (100, 128):
@@ -74,7 +78,7 @@ def train(
     loss: Loss = "mse",
     batch: Batch = 64,
     steps: Steps = 32,
-    lr: Rate = 0.0625,
+    lr: Rate = "0.0625",
     target: Target = "one-hot",
     label: Label = None,
     header: Header = None,
@@ -104,10 +108,25 @@ def train(
         _report(committed, run, runs.read_settings(committed), shown, as_json)
         return
     options = _options(
-        data, layers, loss, batch=batch, steps=steps, rate=lr, target=target, label=label, header=header, scale=scale,
-        target_scale=target_scale, initial=init, activation_bits=activation_bits, gradient_bits=gradient_bits,
-        security=security, data_openings=data_openings, state_openings=state_openings, transparent=transparent,
-    )  # fmt: skip
+        data,
+        layers,
+        batch=batch,
+        steps=steps,
+        rates=lr,
+        loss=loss,
+        target=target,
+        label=label,
+        header=header,
+        scale=scale,
+        target_scale=target_scale,
+        initial=init,
+        activation_bits=activation_bits,
+        gradient_bits=gradient_bits,
+        security=security,
+        data_openings=data_openings,
+        state_openings=state_openings,
+        transparent=transparent,
+    )
     target_folder = _folder(out)
     with stages() as shown, runs.new_folder(target_folder, replace) as folder:
         start = training.begin(options, default_backend(), shown)
@@ -122,7 +141,7 @@ def commit(
     loss: Loss = "mse",
     batch: Batch = 64,
     steps: Steps = 32,
-    lr: Rate = 0.0625,
+    lr: Rate = "0.0625",
     target: Target = "one-hot",
     label: Label = None,
     header: Header = None,
@@ -141,10 +160,25 @@ def commit(
 ) -> None:
     """Commit data and initial weights before training, so that an auditor can draw the batch order."""
     options = _options(
-        data, layers, loss, batch=batch, steps=steps, rate=lr, target=target, label=label, header=header, scale=scale,
-        target_scale=target_scale, initial=init, activation_bits=activation_bits, gradient_bits=gradient_bits,
-        security=security, data_openings=data_openings, state_openings=state_openings, transparent=transparent,
-    )  # fmt: skip
+        data,
+        layers,
+        batch=batch,
+        steps=steps,
+        rates=lr,
+        loss=loss,
+        target=target,
+        label=label,
+        header=header,
+        scale=scale,
+        target_scale=target_scale,
+        initial=init,
+        activation_bits=activation_bits,
+        gradient_bits=gradient_bits,
+        security=security,
+        data_openings=data_openings,
+        state_openings=state_openings,
+        transparent=transparent,
+    )
     target_folder = _folder(out)
     with stages() as shown, runs.new_folder(target_folder, replace) as folder:
         start = training.begin(options, default_backend(), shown)
@@ -174,13 +208,17 @@ def _quality(state: State, p: Parameters, run: runs.Run, settings: runs.Settings
     return name, value
 
 
+def rates_text(p: Parameters) -> str:
+    """The learning rate, or the span of a schedule."""
+    low, high = (p.batch * k / 2.0**p.rate_bits for k in (min(p.rates), max(p.rates)))
+    return f"lr {high:g}" if low == high else f"lr {low:g} to {high:g} by a public schedule"
+
+
 def summary(statement: Statement) -> str:
     """Architecture and schedule in a line."""
     p = statement.parameters
-    rate = p.batch / 2.0**p.rate_bits
-    return (
-        f"{'-'.join(map(str, p.widths))}, {p.steps} steps of batch {p.batch}, lr {rate:g}, {statement.samples} samples"
-    )
+    network = "-".join(map(str, p.widths))
+    return f"{network}, {p.steps} steps of batch {p.batch}, {rates_text(p)}, {statement.samples} samples"
 
 
 def _report(folder: Path, run: runs.Run, settings: runs.Settings, shown: Stages, as_json: bool) -> None:

@@ -10,14 +10,13 @@ from typing import Annotated
 import typer
 
 import verifier
-from prover.errors import InputInvalid
 from verifier.proof import HEADER_BYTES, MAGIC
 from verifier.statement import MAX_BYTES
 
 from .. import runs
-from ..console import Json, UsageError, answer, seconds, size
+from ..console import Json, LimitError, UsageError, answer, seconds, size
 
-MAX_PROOF = 1 << 30
+MAX_PROOF = 1 << 28
 Pin = Annotated[str | None, typer.Option(metavar="sha256:HEX")]
 
 
@@ -30,13 +29,13 @@ def verify(
     paths: Annotated[list[Path], typer.Argument(help="STATEMENT PROOF, or a run folder. - for stdin.")],
     expect_params: Pin = None,
     expect_statement: Pin = None,
-    min_security: Annotated[int, typer.Option(help="Bits of security required: 128 or 100.")] = 128,
+    security: Annotated[int, typer.Option(help="Bits of security required: 128 or 100.")] = 128,
     transparent: Annotated[bool, typer.Option("--transparent", help="Accept a proof that hides nothing.")] = False,
     as_json: Json = False,
 ) -> None:
     """Check a proof. Exit 0: valid; 1: invalid; 3: malformed; 5: not the expected parameters or statement."""
-    if min_security not in (100, 128):
-        raise UsageError(f"--min-security {min_security}: 128 or 100")
+    if security not in (100, 128):
+        raise UsageError(f"--security {security}: 128 or 100")
     params, pinned = read_pin("--expect-params", expect_params), read_pin("--expect-statement", expect_statement)
     statement_path, proof_path = _paths(paths)
     statement, proof = _read(statement_path, MAX_BYTES), _read(proof_path, MAX_PROOF, MAGIC)
@@ -44,7 +43,7 @@ def verify(
     verdict = verifier.verify(
         statement,
         proof,
-        minimum_security=min_security,
+        minimum_security=security,
         allow_transparent=transparent,
         expect_statement=pinned,
         expect_parameters=params,
@@ -77,7 +76,7 @@ def verify(
 
 
 def read_pin(option: str, text: str | None) -> bytes | None:
-    """sha256: and 64 hexadecimal digits as bytes."""
+    """64 hexadecimal digits, with or without sha256: before them, as bytes."""
     if text is None:
         return None
     digits = text.removeprefix("sha256:")
@@ -85,7 +84,7 @@ def read_pin(option: str, text: str | None) -> bytes | None:
         digest = bytes.fromhex(digits)
     except ValueError:
         digest = b""
-    if len(digest) != 32 or digits == text:
+    if len(digest) != 32:
         raise UsageError(f"{option} {text!r}: expected sha256: and 64 hexadecimal digits")
     return digest
 
@@ -113,7 +112,7 @@ def _read(path: Path, limit: int, magic: bytes = b"") -> bytes:
                 head = stream.read(HEADER_BYTES)
                 rest = stream.read(limit + 1 - len(head)) if head.startswith(magic) else b""
     except OSError as error:
-        raise InputInvalid(f"cannot read {path}: {error.strerror}") from None
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
     if len(head) + len(rest) > limit:
-        raise InputInvalid(f"{path} has more than {limit} bytes")
+        raise LimitError(f"{path} has more than {limit} bytes")
     return head + rest

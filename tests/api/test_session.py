@@ -57,26 +57,26 @@ def test_check_reports_how_much_held(cli, proven):
 
 def test_verify_a_folder_two_files_and_standard_input(cli, proven, monkeypatch):
     run = proven / "run"
-    assert cli("verify", run, "--min-security", "100", "--json") == 0
+    assert cli("verify", run, "--security", "100", "--json") == 0
     found = cli.json()
     assert found["valid"] and not found["pinned"] and found["zero_knowledge"] and found["security_bits"] > 100
     params, digest = found["params_digest"], found["statement_digest"]
-    arguments = ("verify", run / "statement.json", run / "proof.zkp", "--min-security", "100")
+    arguments = ("verify", run / "statement.json", run / "proof.zkp", "--security", "100")
     assert cli(*arguments, "--expect-params", params, "--expect-statement", digest, "--json") == 0
     assert cli.json()["pinned"]
     assert cli(*arguments) == 0 and cli.out == "" and "VALID" in cli.err and "not pinned" in cli.err
     assert cli(*arguments, "--expect-params", params) == 0 and "not pinned" not in cli.err
     monkeypatch.setattr(sys, "stdin", Stdin((run / "proof.zkp").read_bytes()))
-    assert cli("verify", run / "statement.json", "-", "--min-security", "100") == 0
+    assert cli("verify", run / "statement.json", "-", "--security", "100") == 0
     monkeypatch.setattr(sys, "stdin", Stdin((run / "statement.json").read_bytes()))
-    assert cli("verify", "-", run / "proof.zkp", "--min-security", "100") == 0
+    assert cli("verify", "-", run / "proof.zkp", "--security", "100") == 0
 
 
 def test_show_says_the_claim_and_what_is_not_proven(cli, proven):
     assert cli("show", proven / "run", "--json") == 0
     found = cli.json()
     claim, unproven = " ".join(found["claim"]), " ".join(found["not_proven"])
-    assert "5 → 7 → 3" in claim and "steps 1 to 4" in claim and "rate 0.375" in claim and "11 samples" in claim
+    assert "5 → 7 → 3" in claim and "steps 1 to 4" in claim and "lr 0.375" in claim and "11 samples" in claim
     assert "already trained" in unproven and "may have chosen" in unproven and "good" in unproven
     assert cli("show", proven / "run" / "statement.json") == 0 and found["params_digest"] in cli.err
 
@@ -109,7 +109,7 @@ def test_a_proof_to_standard_output_is_a_proof(cli, copy):
     assert cli("prove", copy / "run", "--out", "-") == 0
     (copy / "second.zkp").write_bytes(cli.raw)
     assert cli.raw != (copy / "run" / "proof.zkp").read_bytes()
-    assert cli("verify", copy / "run" / "statement.json", copy / "second.zkp", "--min-security", "100") == 0
+    assert cli("verify", copy / "run" / "statement.json", copy / "second.zkp", "--security", "100") == 0
 
 
 def test_an_auditor_draws_the_batches(cli, tmp_path):
@@ -124,7 +124,7 @@ def test_an_auditor_draws_the_batches(cli, tmp_path):
     statement = parse_statement((run / "statement.json").read_bytes())
     assert statement.nonce.hex() == nonce and roots["data_root"] == f"sha256:{statement.data_root.hex()}"
     assert not (run / "draft.json").exists()
-    assert cli("prove", run) == 0 and cli("verify", run, "--min-security", "100") == 0
+    assert cli("prove", run) == 0 and cli("verify", run, "--security", "100") == 0
     assert cli("show", run) == 0 and "may have chosen" not in cli.err
     assert cli("train", "--committed", run, "--nonce", nonce) == 3 and "is trained already" in cli.err
 
@@ -140,13 +140,23 @@ def test_a_run_on_real_targets(cli, tmp_path):
     error = cli.json()["training_mean_squared_error"]
     assert error["after"] < 0.2 * error["before"] and error["after"] < 0.1 * (y**2).mean()
     assert cli("check", tmp_path / "run") == 0 and cli("prove", tmp_path / "run") == 0
-    assert cli("verify", tmp_path / "run", "--min-security", "100") == 0
+    assert cli("verify", tmp_path / "run", "--security", "100") == 0
     assert cli("evaluate", tmp_path / "run", "--data", tmp_path / "data.npz", "--json") == 0
     assert cli.json()["mean_squared_error"] == pytest.approx(error["after"])
     np.save(tmp_path / "x.npy", x)
     assert cli("predict", tmp_path / "run", "--data", tmp_path / "x.npy") == 0
     predicted = np.array([[float(v) for v in line.split(",")] for line in cli.out.splitlines()])
     assert ((predicted - y) ** 2).mean() == pytest.approx(error["after"], rel=0.01)
+
+
+def test_cross_entropy_under_a_schedule_of_rates(cli, tmp_path):
+    table = write_table(tmp_path / "table.csv")
+    arguments = ("train", "--data", table, *TRAIN, "--loss", "ce", "--gradient-bits", "8", "--out", tmp_path / "run")
+    assert cli(*arguments, "--lr", "0.375x3,0.1875x1") == 0 and "lr 0.1875 to 0.375 by a public schedule" in cli.err
+    assert parse_statement((tmp_path / "run" / "statement.json").read_bytes()).parameters.rates == (2, 2, 2, 1)
+    assert cli("check", tmp_path / "run") == 0 and cli("prove", tmp_path / "run") == 0
+    assert cli("verify", tmp_path / "run", "--security", "100") == 0
+    assert cli("show", tmp_path / "run") == 0 and "softmax cross entropy" in cli.err
 
 
 def test_training_goes_on_from_given_weights(cli, proven, tmp_path):
@@ -161,8 +171,8 @@ def test_a_transparent_proof_is_loud_and_refused_unless_asked_for(cli, proven, t
     assert cli("train", "--data", proven / "table.csv", *TRAIN, "--transparent", "--out", run) == 0
     assert cli("prove", run) == 0 and "WARNING" in cli.err and "NOT zero knowledge" in cli.err
     assert cli("show", run) == 0 and "GIVES AWAY" in cli.err
-    assert cli("verify", run, "--min-security", "100") == 1 and "transparent" in cli.err
-    assert cli("verify", run, "--min-security", "100", "--transparent") == 0 and "TRANSPARENT" in cli.err
+    assert cli("verify", run, "--security", "100") == 1 and "transparent" in cli.err
+    assert cli("verify", run, "--security", "100", "--transparent") == 0 and "TRANSPARENT" in cli.err
 
 
 def test_doctor_lists_versions_and_a_working_backend(cli):

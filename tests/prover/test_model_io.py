@@ -17,7 +17,7 @@ import safetensors.numpy
 from prover import files
 from prover.choose import draft_parameters, initial_state
 from prover.errors import InputInvalid, RunFolderError
-from prover.model_io import load_arrays, load_data, load_state, save_weights, state_arrays
+from prover.model_io import load_arrays, load_data, load_features, load_state, save_weights, state_arrays
 
 DIGITS = Path(__file__).parents[2] / "examples" / "data" / "digits.csv.gz"
 ROWS = [[0.5, 1.0, 2], [1.5, -2.0, 0], [3.25, 4.0, 1]]
@@ -71,9 +71,7 @@ GOOD = {
     "small.npy": npy(TABLE.astype(np.float32)),
     "pair.npz": npz(x=TABLE[:, :2], y=TABLE[:, 2].astype(np.int32)),
     "images.npz": npz(features=TABLE[:, :2].reshape(3, 1, 2), labels=TABLE[:, 2:]),
-    "pair.safetensors": safetensors.numpy.save(
-        {"features": TABLE[:, :2].copy(), "labels": np.array([2, 0, 1])}
-    ),
+    "pair.safetensors": safetensors.numpy.save({"features": TABLE[:, :2].copy(), "labels": np.array([2, 0, 1])}),
 }
 
 
@@ -213,6 +211,37 @@ def test_a_file_cut_anywhere_is_refused_or_short_by_whole_rows(tmp_path, name):
             load_data(write(tmp_path / name, whole[:length]))
 
 
+# --- features alone ---
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("plain.csv", "0.5,1\n1.5,-2\n"),
+        ("header.csv", "a,b\n0.5,1\n1.5,-2\n"),
+        ("table.npy", npy(TABLE[:2, :2])),
+        ("pair.npz", npz(x=TABLE[:2, :2], y=np.zeros(2))),
+        ("lone.safetensors", safetensors.numpy.save({"features": TABLE[:2, :2].copy()})),
+    ],
+)
+def test_features_alone_in_every_format(tmp_path, name, content):
+    assert load_features(write(tmp_path / name, content), 2).tolist() == TABLE[:2, :2].tolist()
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("labelled.csv", "1,2,0\n", r"shape \(1, 3\); expected rows of 2 features and no label"),
+        ("flat.npz", npz(x=np.ones(2)), "expected rows of 2 features"),
+        ("none.npy", npy(np.zeros((0, 2))), "expected"),
+        ("nan.csv", "1,nan\n", "row 0, column 1: nan"),
+    ],
+)
+def test_unusable_features_are_refused(tmp_path, name, content, message):
+    with pytest.raises(InputInvalid, match=message):
+        load_features(write(tmp_path / name, content), 2)
+
+
 # --- weights ---
 
 
@@ -230,9 +259,7 @@ def test_weights_survive_the_round_trip_exactly(tmp_path):
 
 
 def altered(p, **changes) -> dict:
-    arrays = {
-        k: v / 2.0**p.weight_bits for k, v in state_arrays(initial_state(p.widths, p.weight_bits)).items()
-    }
+    arrays = {k: v / 2.0**p.weight_bits for k, v in state_arrays(initial_state(p.widths, p.weight_bits)).items()}
     arrays |= changes
     return {k: np.ascontiguousarray(v) for k, v in arrays.items() if v is not None}
 

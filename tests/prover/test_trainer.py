@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,10 @@ from prover.choose import (
     choose_parameters,
     choose_rows,
     draft_parameters,
+    exact_rates,
     initial_state,
     one_hot,
     quantize,
-    rate_bits,
 )
 from prover.errors import InputInvalid, OutOfRange
 from prover.exact import bits_needed, matmul_exact, round_half_up
@@ -63,15 +64,24 @@ def plain_round(z: int, w: int) -> tuple[int, int]:
     return y, z - 2**w * y + 2 ** (w - 1)
 
 
-def plain_step(p, weights, biases, x, target):
+def plain_loss(p, y, target):
+    """The gradient of one sample's loss from its definition."""
+    if p.loss == "mse":
+        scale, shift = 2 ** (p.gradient_bits - p.activation_bits), 2 ** (p.activation_bits - p.target_bits)
+        return [scale * (v - shift * t) for v, t in zip(y, target, strict=True)]
+    top = (2**p.table_bits - 1) // len(y)
+    e = [math.floor(top * math.exp(-(max(y) - v) / 2**p.activation_bits) + 0.5) for v in y]
+    return [2**p.gradient_bits * v // sum(e) - 2**p.gradient_bits * t for v, t in zip(e, target, strict=True)]
+
+
+def plain_step(p, weights, biases, x, target, k=1):
     """One step on nested lists; returns the tensors of the step, and changes the weights in place."""
     w, layers, rows = p.weight_bits, p.layers, range(p.batch)
     a, ys, rs, ds = [x], [], [], []
     for l in range(layers):
         z = [
             [
-                sum(a[l][b][i] * weights[l][i][j] for i in range(p.widths[l]))
-                + 2**p.activation_bits * biases[l][j]
+                sum(a[l][b][i] * weights[l][i][j] for i in range(p.widths[l])) + 2**p.activation_bits * biases[l][j]
                 for j in range(p.widths[l + 1])
             ]
             for b in rows
@@ -81,12 +91,7 @@ def plain_step(p, weights, biases, x, target):
         if l < layers - 1:
             ds.append([[int(v > 0) for v in row] for row in ys[l]])
             a.append([[v if v > 0 else 0 for v in row] for row in ys[l]])
-    scale, shift = 2 ** (p.gradient_bits - p.activation_bits), 2 ** (p.activation_bits - p.target_bits)
-    g = {
-        layers - 1: [
-            [scale * (y - shift * t) for y, t in zip(ys[-1][b], target[b], strict=True)] for b in rows
-        ]
-    }
+    g = {layers - 1: [plain_loss(p, ys[-1][b], target[b]) for b in rows]}
     ga, rg = {}, {}
     for l in range(layers - 1, 0, -1):
         pairs = [
@@ -101,8 +106,8 @@ def plain_step(p, weights, biases, x, target):
     for l in range(layers):
         for j in range(p.widths[l + 1]):
             for i in range(p.widths[l]):
-                weights[l][i][j] -= sum(a[l][b][i] * g[l][b][j] for b in rows)
-            biases[l][j] -= 2**p.activation_bits * sum(g[l][b][j] for b in rows)
+                weights[l][i][j] -= k * sum(a[l][b][i] * g[l][b][j] for b in rows)
+            biases[l][j] -= k * 2**p.activation_bits * sum(g[l][b][j] for b in rows)
     hidden = range(1, layers)
     return {
         "A": a,
@@ -119,7 +124,7 @@ def assert_equals_plain(p: Parameters, trace: Trace, inputs, targets, schedule) 
     weights = [w.tolist() for w in trace.initial.weights]
     biases = [b.tolist() for b in trace.initial.biases]
     for t, rows in enumerate(schedule):
-        step = plain_step(p, weights, biases, inputs[rows].tolist(), targets[rows].tolist())
+        step = plain_step(p, weights, biases, inputs[rows].tolist(), targets[rows].tolist(), p.rate(t))
         for name, tensors in step.items():
             assert [array[t].tolist() for array in getattr(trace, name)] == tensors, (t, name)
     assert [w.tolist() for w in trace.final.weights] == weights
@@ -131,6 +136,9 @@ def assert_equals_plain(p: Parameters, trace: Trace, inputs, targets, schedule) 
     [
         {"widths": (5, 7, 3), "batch": 3, "rate": 0.375},
         {"widths": (4, 2), "batch": 1, "rate": 0.125, "steps": 1},
+        {"widths": (5, 7, 3), "batch": 3, "rate": 0.375, "loss": "ce"},
+        {"widths": (4, 6, 6, 5), "batch": 2, "rate": [0.75, 0.25, 0.5, 0.25], "loss": "ce"},
+        {"widths": (5, 7, 3), "batch": 3, "rate": [0.375, 0.1875, 0.09375, 1.125]},
         {"widths": (3, 6, 5, 4), "batch": 2, "rate": 0.5, "target": "values"},
         {"widths": (5, 7, 3), "batch": 4, "rate": 1.0, "activation_bits": 1, "gradient_bits": 1},
     ],
@@ -174,9 +182,7 @@ def test_relu_of_zero_has_derivative_zero():
 def test_final_weights_are_the_initial_ones_minus_all_products():
     p = draft(steps=40, first_step=7)
     inputs, targets, schedule = problem(p)
-    trace = train(
-        p, initial_state(p.widths, p.weight_bits, np.random.default_rng(8).bytes), inputs, targets, schedule
-    )
+    trace = train(p, initial_state(p.widths, p.weight_bits, np.random.default_rng(8).bytes), inputs, targets, schedule)
     for l in range(p.layers):
         total = np.einsum("tbi,tbj->ij", trace.A[l].astype(object), trace.G[l].astype(object))
         assert (trace.final.weights[l] == trace.initial.weights[l] - total).all()
@@ -288,22 +294,45 @@ def test_an_initial_state_of_other_layers_is_refused():
 
 @pytest.mark.parametrize("batch, rate, e", [(64, 0.0625, 10), (3, 0.375, 3), (1, 1.0, 0), (48, 0.75, 6)])
 def test_rates_that_make_the_update_exact(batch, rate, e):
-    assert rate_bits(batch, rate) == e
+    assert exact_rates(batch, [rate]) == (e, (1,))
 
 
 @pytest.mark.parametrize(
     "batch, rate, advice",
-    [(64, 0.1, "use lr 0.0625 or 0.125"), (3, 0.1, "use lr 0.09375 or 0.1875"), (64, 128.0, "use lr 64")],
+    [(64, 0.1, "use lr 0.0625 or 0.125"), (3, 0.1, "use lr 0.09375 or 0.1875"), (64, 1e9, "use lr 64")],
 )
 def test_other_rates_name_those_that_would_do(batch, rate, advice):
     with pytest.raises(InputInvalid, match=advice):
-        rate_bits(batch, rate)
+        exact_rates(batch, [rate])
+
+
+@pytest.mark.parametrize(
+    "batch, rates, expected",
+    [
+        (64, [0.1875], (10, (3,))),
+        (64, [0.125, 0.125, 0.0625], (10, (2, 2, 1))),
+        (3, [0.375, 1.125], (3, (1, 3))),
+        (2, [4.0, 8.0], (0, (2, 4))),
+    ],
+)
+def test_schedules_of_rates_become_multipliers(batch, rates, expected):
+    assert exact_rates(batch, rates) == expected
+
+
+def test_rates_must_be_one_or_one_a_step():
+    with pytest.raises(InputInvalid, match="2 learning rates for 4 steps"):
+        draft(rate=[0.375, 0.375])
+
+
+def test_cross_entropy_needs_classes():
+    with pytest.raises(InputInvalid, match="one-hot"):
+        draft(loss="ce", target="values")
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_rate_must_be_a_positive_number(rate):
     with pytest.raises(InputInvalid, match="positive number"):
-        rate_bits(64, rate)
+        exact_rates(64, [rate])
 
 
 def test_chosen_widths_hold_the_run_with_one_spare_bit():
@@ -330,9 +359,7 @@ def test_the_spare_bit_is_left_out_where_the_tables_end():
     initial = initial_state(p.widths, p.weight_bits, np.random.default_rng(4).bytes)
     _, seen = choose_parameters(p, initial, inputs, targets, seed=SEED)
     tight = max(seen.width(name) for name in ("input", "activation", "output", "backward", "error"))
-    chosen, _ = choose_parameters(
-        dataclasses.replace(p, table_bits=tight), initial, inputs, targets, seed=SEED
-    )
+    chosen, _ = choose_parameters(dataclasses.replace(p, table_bits=tight), initial, inputs, targets, seed=SEED)
     assert max(chosen.activation_width, chosen.backward_width, chosen.error_width) == tight
 
 
@@ -380,9 +407,7 @@ def test_quantisation_refuses_what_does_not_fit(value):
     values[2, 1] = value
     with pytest.raises(InputInvalid, match=r"index \[2, 1\] is outside the fixed-point range"):
         quantize(values, 8, 16, "inputs")
-    assert quantize(np.array([[-128.0, 127.99, 0.5 / 256, -0.5 / 256]]), 8, 16, "x").tolist() == [
-        [-32768, 32765, 1, 0]
-    ]
+    assert quantize(np.array([[-128.0, 127.99, 0.5 / 256, -0.5 / 256]]), 8, 16, "x").tolist() == [[-32768, 32765, 1, 0]]
 
 
 # --- accuracy ---
