@@ -6,10 +6,8 @@ batch.
 
 from __future__ import annotations
 
-import json as json_format
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,17 +76,7 @@ def unit_costs() -> dict[str, float]:
     }
 
 
-def run(json: bool = False) -> dict[str, Any]:
-    """Measures, prints a table or one line of JSON, and returns {"threads", "unit_costs"}."""
-    result: dict[str, Any] = {"threads": threads(), "unit_costs": unit_costs()}
-    if json:
-        sys.stdout.write(json_format.dumps(result) + "\n")
-        return result
-    sys.stdout.write(f"{'kernel':24s}{'ns a unit':>12s}   on {result['threads']} threads\n")
-    for name, seconds in result["unit_costs"].items():
-        sys.stdout.write(f"{name:24s}{seconds * 1e9:12.3f}\n")
-    return result
-
-
-if __name__ == "__main__":
-    run(json="--json" in sys.argv[1:])
+def run(json: bool = False, argv: Sequence[str] = ()) -> dict[str, Any]:
+    """{"threads", "seconds_a_unit"}; there are no options, and the form of the output is the caller's."""
+    del json, argv
+    return {"threads": threads(), "seconds_a_unit": unit_costs()}

@@ -58,15 +58,28 @@ def _words(k: Scalar) -> Table:
     return np.array([int(c) for c in k], dtype=np.uint64)
 
 
+def _ready(table: Table) -> Table:
+    """The table as every kernel is compiled for it: uint64, C-contiguous, writable; a copy only if it is not so."""
+    if table.dtype != np.uint64:
+        raise ValueError(f"a table of {table.dtype}, shape {table.shape}: uint64 is needed")
+    return np.require(table, requirements=["C", "W"])
+
+
 def _padded(table: Table, runs: int) -> Table:
     """F[n] or K[3, ...] as [planes, runs · length'], every run padded with zeros to whole lane vectors."""
     planes = 1 if table.ndim == 1 else 3
     length = table.size // (planes * runs)
     if length % _LANES == 0:
-        return np.ascontiguousarray(table).reshape(planes, -1)
+        return _ready(table).reshape(planes, -1)
     out = zeros(planes, runs, _up(length))
-    out[:, :, :length] = table.reshape(planes, runs, length)
+    out[:, :, :length] = _ready(table).reshape(planes, runs, length)
     return out.reshape(planes, -1)
+
+
+def _padded_rows(rows: Table) -> Table:
+    """F[R, n] with every row padded to whole lane vectors."""
+    n = rows.shape[1]
+    return _ready(np.pad(rows, ((0, 0), (0, _up(n) - n))) if n % _LANES else rows)
 
 
 def _up(length: int) -> int:
@@ -249,9 +262,9 @@ def outer_accumulate(out: Table, a: Table, b: Table) -> None:
     m, n = a.shape[1], b.shape[1]
     if out.shape[1] != m * n:
         raise ValueError(f"outer_accumulate: {m} x {n} products into {out.shape[1]} entries")
-    x, z = _padded(b, 1), _padded(out, m)
+    w, x, z = _ready(a), _padded(b, 1), _padded(out, m)
     grain = 1 + _GRAIN * _LANES // max(n, 1)
-    spread(m, grain, lambda _, i, j: cpu_batch.outer_accumulate_kernel(z, a, x, i, j))
+    spread(m, grain, lambda _, i, j: cpu_batch.outer_accumulate_kernel(z, w, x, i, j))
     if not np.shares_memory(z, out):
         out[:] = _trimmed(z, m, n)
 
@@ -261,8 +274,8 @@ def combine_rows(weights: Table, rows: Table) -> Table:
     if weights.shape[1] != count:
         raise ValueError(f"combine_rows: {weights.shape[1]} weights for {count} rows")
     constants = empty(count, 72)
-    cpu_batch.constants_kernel(weights, constants)
-    x = np.ascontiguousarray(np.pad(rows, ((0, 0), (0, _up(n) - n))) if n % _LANES else rows)
+    cpu_batch.constants_kernel(_ready(weights), constants)
+    x = _padded_rows(rows)
     out = zeros(3, _up(n))
     grain = 1 + _GRAIN // max(count, 1)
     spread(_up(n) // _LANES, grain, lambda _, i, j: cpu_batch.combine_kernel(constants, x, out, i, j))
@@ -275,7 +288,7 @@ def contract_last(tensor: Table, weights: Table) -> Table:
         raise ValueError(f"contract_last: {weights.shape[1]} weights for rows of {n}")
     limbs = empty(_up(n), 18)
     cpu_batch.limb_lanes_kernel(_padded(weights, 1), limbs)
-    x = np.ascontiguousarray(np.pad(tensor, ((0, 0), (0, _up(n) - n))) if n % _LANES else tensor)
+    x = _padded_rows(tensor)
     out = empty(3, count)
     grain = 1 + _GRAIN * _LANES // max(n, 1)
     spread(count, grain, lambda _, i, j: cpu_batch.contract_kernel(x, limbs, out, i, j))

@@ -44,11 +44,12 @@ def interpolate(rows: Table) -> Table:
     tiles = empty(-(-count // width), size, width)
     twiddles = _twiddles(size, pow(_root(size), -1, P), 1)
     factor = np.uint64(pow(size, -1, P))
+    values = np.require(rows, requirements=["C", "W"])
 
     def work(part: int, start: int, stop: int) -> None:
         del part
         for k in range(start, stop):
-            cpu_ntt.load_rows_kernel(rows, k * width, tiles[k])
+            cpu_ntt.load_rows_kernel(values, k * width, tiles[k])
             cpu_ntt.inverse_kernel(tiles[k], twiddles, factor)
 
     spread(len(tiles), 1, work)
@@ -67,13 +68,13 @@ def _evaluate(count: int, size: int, blowup: int, fill: Callable[[int, int, Tabl
     def work(part: int, start: int, stop: int) -> None:
         del part
         tile = empty(size, width)
-        for k in range(start, stop):
-            for c in range(blowup):
-                fill(k * width, pow(shifts[c], size, P), tile)
-                cpu_ntt.forward_kernel(tile, twiddles[c])
-                cpu_ntt.store_kernel(tile, codeword, c * size, k * width)
+        for unit in range(start, stop):
+            k, c = divmod(unit, blowup)
+            fill(k * width, pow(shifts[c], size, P), tile)
+            cpu_ntt.forward_kernel(tile, twiddles[c])
+            cpu_ntt.store_kernel(tile, codeword, c * size, k * width)
 
-    spread(-(-count // width), 1, work)
+    spread(-(-count // width) * blowup, 1, work)
     return codeword
 
 
@@ -82,7 +83,7 @@ def encode(coefficients: Table, blinds: Table, blowup: int) -> Table:
     if blinds.shape[1] > size:
         raise ValueError(f"encode: {blinds.shape[1]} blinds exceed the {size} values of a row")
     order = cpu_ntt.bit_reversal(size)
-    values = np.ascontiguousarray(blinds)
+    values = np.require(blinds, requirements=["C", "W"])
 
     def fill(first: int, z: int, tile: Table) -> None:
         np.copyto(tile, coefficients[first // width])
@@ -93,7 +94,7 @@ def encode(coefficients: Table, blinds: Table, blowup: int) -> Table:
 
 def encode_polynomials(coeffs: Table, size: int, blowup: int) -> Table:
     order = cpu_ntt.bit_reversal(size)
-    values = np.ascontiguousarray(coeffs)
+    values = np.require(coeffs, requirements=["C", "W"])
 
     def fill(first: int, z: int, tile: Table) -> None:
         tile.fill(0)

@@ -198,6 +198,18 @@ def test_a_dropped_array_is_used_again_and_a_viewed_one_is_not() -> None:
     assert memory.empty(3, 50_000).ctypes.data == address
 
 
+def test_slices_and_read_only_tables_are_taken() -> None:
+    wide, r = uniform(1, 3, 4, 16), (1, 2, 3)
+    frozen = wide[:, 1].copy()
+    frozen.setflags(write=False)
+    for part in (wide[:, 1], frozen):
+        assert (cpu.fold(part, r) == cpu.fold(wide[:, 1].copy(), r)).all()
+        assert cpu.inner(part, part) == cpu.inner(wide[:, 1].copy(), wide[:, 1].copy())
+    rows = wide[:, 2]
+    codeword = cpu.encode(cpu.interpolate(rows), rows[:, :3], 2)
+    assert (codeword == cpu.encode(cpu.interpolate(rows.copy()), rows[:, :3].copy(), 2)).all()
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -211,6 +223,7 @@ def test_a_dropped_array_is_used_again_and_a_viewed_one_is_not() -> None:
         lambda: cpu.encode(cpu.interpolate(uniform(1, 2, 4)), uniform(1, 2, 5), 2),
         lambda: cpu.merkle_levels(np.zeros((3, 32), dtype=np.uint8)),
         lambda: cpu.set_threads(0),
+        lambda: cpu.fold(np.arange(8), (1, 2, 3)),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(call: Any) -> None:
