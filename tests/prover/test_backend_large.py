@@ -109,12 +109,12 @@ def test_layers_and_folds() -> None:
 
 
 def test_contractions_beyond_the_terms_of_a_column() -> None:
-    # Columns are reduced after 128 terms; blocks have 128 columns.
-    rows, weights = heavy(300, 260), heavy(3, 300)
+    # Columns are reduced after 128 terms and would overflow within 1100; blocks have 128 columns.
+    rows, weights = heavy(1100, 132), heavy(3, 1100)
     ws = elements(weights)
     combined = [plus(*(times(w, (v, 0, 0)) for w, v in zip(ws, c, strict=True))) for c in rows.T.tolist()]
     assert elements(cpu.combine_rows(weights, rows)) == combined
-    long, weights = heavy(2, 1100), heavy(3, 1100)
+    long, weights = heavy(2, 4400), heavy(3, 4400)
     ws = elements(weights)
     contracted = [plus(*(times(w, (v, 0, 0)) for w, v in zip(ws, r, strict=True))) for r in long.tolist()]
     assert elements(cpu.contract_last(long, weights)) == contracted
