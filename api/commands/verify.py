@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 import verifier
+from verifier.chain import verify_chain
+from verifier.check import Verdict
 from verifier.proof import HEADER_BYTES, MAGIC
 from verifier.statement import MAX_BYTES
 
@@ -26,7 +28,10 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    paths: Annotated[list[Path], typer.Argument(help="STATEMENT PROOF, or a run folder. - for stdin.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="STATEMENT PROOF, once for each segment of a run; or a run folder. - for stdin."),
+    ],
     expect_params: Pin = None,
     expect_statement: Pin = None,
     security: Annotated[int, typer.Option(help="Bits of security required: 128 or 100.")] = 128,
@@ -37,33 +42,32 @@ def verify(
     if security not in (100, 128):
         raise UsageError(f"--security {security}: 128 or 100")
     params, pinned = read_pin("--expect-params", expect_params), read_pin("--expect-statement", expect_statement)
-    statement_path, proof_path = _paths(paths)
-    statement, proof = _read(statement_path, MAX_BYTES), _read(proof_path, MAX_PROOF, MAGIC)
+    pairs = _paths(paths)
+    if len(pairs) > 1 and params is not None:
+        raise UsageError(
+            "segments differ in their parameters' digests: pin a chain with --expect-statement of its last"
+        )
+    files = [(_read(statement, MAX_BYTES), _read(proof, MAX_PROOF, MAGIC)) for statement, proof in pairs]
     start = time.perf_counter()
-    verdict = verifier.verify(
-        statement,
-        proof,
-        minimum_security=security,
-        allow_transparent=transparent,
-        expect_statement=pinned,
-        expect_parameters=params,
-    )
+    bits, last, hiding = _judge(files, security, transparent, pinned, params)
     spent = time.perf_counter() - start
     is_pinned = params is not None or pinned is not None
+    length = sum(len(proof) for _, proof in files)
     result = {
         "valid": True,
         "pinned": is_pinned,
-        "statement_digest": f"sha256:{verdict.statement_digest.hex()}",
-        "params_digest": f"sha256:{verdict.parameters_digest.hex()}",
-        "security_bits": verdict.security_bits,
-        "zero_knowledge": verdict.zero_knowledge,
-        "proof_bytes": len(proof),
+        "segments": len(files),
+        "statement_digest": f"sha256:{last.statement_digest.hex()}",
+        "params_digest": f"sha256:{last.parameters_digest.hex()}",
+        "security_bits": bits,
+        "zero_knowledge": hiding,
+        "proof_bytes": length,
         "seconds": spent,
     }
+    many = f"{len(files)} linked segments, " if len(files) > 1 else ""
     lines = [
-        f"VALID: {verdict.security_bits:.1f} bits, "
-        f"{'zero knowledge' if verdict.zero_knowledge else 'TRANSPARENT'}, "
-        f"{size(len(proof))} checked in {seconds(spent)}",
+        f"VALID: {many}{bits:.1f} bits, {'zero knowledge' if hiding else 'TRANSPARENT'}, "
+        f"{size(length)} checked in {seconds(spent)}",
         f"  statement   {result['statement_digest']}",
         f"  parameters  {result['params_digest']}",
     ]
@@ -73,6 +77,28 @@ def verify(
             "Read it (zkgrad show) and pin it with --expect-params or --expect-statement."
         )
     answer(result, lines, as_json)
+
+
+def _judge(
+    files: list[tuple[bytes, bytes]], security: int, transparent: bool, statement: bytes | None, params: bytes | None
+) -> tuple[float, Verdict, bool]:
+    """Bits of the whole, the verdict on the last segment, and whether every segment hides its witness."""
+    if len(files) == 1:
+        verdict = verifier.verify(
+            *files[0],
+            minimum_security=security,
+            allow_transparent=transparent,
+            expect_statement=statement,
+            expect_parameters=params,
+        )
+        return verdict.security_bits, verdict, verdict.zero_knowledge
+    chain = verify_chain(files, minimum_security=security, allow_transparent=transparent)
+    last = chain.segments[-1]
+    if statement is not None and last.statement_digest != statement:
+        raise verifier.StatementMismatch(
+            f"the chain ends with statement {last.statement_digest.hex()}, expected {statement.hex()}"
+        )
+    return chain.security_bits, last, all(segment.zero_knowledge for segment in chain.segments)
 
 
 def read_pin(option: str, text: str | None) -> bytes | None:
@@ -89,15 +115,16 @@ def read_pin(option: str, text: str | None) -> bytes | None:
     return digest
 
 
-def _paths(paths: list[Path]) -> tuple[Path, Path]:
+def _paths(paths: list[Path]) -> list[tuple[Path, Path]]:
     if len(paths) == 1:
-        folder = runs.require(paths[0]) if paths[0].is_dir() else paths[0]
+        folder = paths[0]
         if not folder.is_dir():
             raise UsageError(f"verify takes STATEMENT PROOF or a run folder; {folder} is neither")
-        return folder / runs.STATEMENT, folder / runs.PROOF
-    if len(paths) != 2 or str(paths[0]) == str(paths[1]) == "-":
-        raise UsageError("verify takes STATEMENT PROOF, at most one of them - for stdin, or one run folder")
-    return paths[0], paths[1]
+        runs.require(folder)
+        return [(folder / runs.STATEMENT, folder / runs.PROOF)]
+    if len(paths) % 2 or [str(path) for path in paths].count("-") > 1:
+        raise UsageError("verify takes pairs of STATEMENT PROOF, at most one file - for stdin, or one run folder")
+    return list(zip(paths[::2], paths[1::2], strict=True))
 
 
 def _read(path: Path, limit: int, magic: bytes = b"") -> bytes:

@@ -71,6 +71,13 @@ def test_verify_asks_for_128_bits_unless_told(cli, proven):
     assert cli("verify", proven / "run") == 1 and "promises 100 bits of security, 128 are required" in cli.err
 
 
+def test_segments_that_do_not_follow_each_other_are_refused(cli, proven):
+    pair = (proven / "run" / "statement.json", proven / "run" / "proof.zkp")
+    assert cli("verify", *pair, *pair, "--security", "100") == 5
+    assert "segment 1 does not continue the run: first step 0, expected 4" in cli.err
+    assert cli("verify", *pair, *pair, "--security", "100", "--expect-params", "00" * 32) == 2
+
+
 @pytest.mark.parametrize("option", ["--expect-params", "--expect-statement"])
 def test_a_wrong_pin_exits_5(cli, proven, option):
     assert cli("verify", proven / "run", "--security", "100", option, "sha256:" + "00" * 32) == 5
