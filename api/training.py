@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prover.backends.interface import Backend
-from prover.choose import choose_parameters, choose_rows, draft_parameters, initial_state, one_hot, quantize
+from prover.choose import (
+    MAX_MULTIPLIER,
+    choose_parameters,
+    choose_rows,
+    draft_parameters,
+    initial_state,
+    one_hot,
+    quantize,
+)
 from prover.commitment import Blinding
 from prover.errors import InputInvalid
 from prover.exact import Integers
@@ -20,6 +28,7 @@ from prover.model_io import Dataset, load_data, load_state
 from prover.session import commit_final, commit_start
 from prover.trainer import State, outputs, predict, train
 from verifier.statement import Parameters, Statement
+from verifier.training import check_bounds
 
 from . import runs
 from .console import Stages, UsageError
@@ -195,6 +204,27 @@ def read_committed(folder: Path) -> Committed:
     inputs, targets = runs.read_data(folder)
     initial = runs.read_initial(folder, statement.parameters)
     return Committed(statement, runs.read_settings(folder), inputs, targets, initial, runs.read_openings(folder))
+
+
+def following(run: Run, steps: int, rates: str | None) -> Statement:
+    """The statement, still without a final root, of the segment that continues a run from its final state.
+
+    Segments of one run share everything but their steps and rates, so the new rates must be multiples of the old unit.
+    """
+    s, p = run.statement, run.statement.parameters
+    unit = p.batch / 2.0**p.rate_bits
+    if steps < 1:
+        raise UsageError(f"--steps {steps} must be at least 1")
+    wanted = p.rates[-1] * unit if rates is None else parse_rates(rates, steps)
+    multipliers = [rate / unit for rate in ([wanted] if isinstance(wanted, float) else wanted)]
+    if not all(0 < k <= MAX_MULTIPLIER and k == int(k) for k in multipliers):
+        raise UsageError(f"--lr {rates}: a run is continued with multiples of its unit {unit:g}")
+    whole = tuple(int(k) for k in multipliers)
+    parameters = dataclasses.replace(
+        p, first_step=p.first_step + p.steps, steps=steps, rates=whole[:1] if len(set(whole)) == 1 else whole
+    )
+    check_bounds(parameters)
+    return dataclasses.replace(s, parameters=parameters, initial_root=s.final_root, final_root=bytes(32))
 
 
 def finish(folder: Path, committed: Committed, nonce: bytes, backend: Backend, stages: Stages) -> Run:

@@ -105,7 +105,7 @@ def train(
         with stages() as shown:
             run = training.finish(committed, training.read_committed(committed), drawn, default_backend(), shown)
         (committed / runs.DRAFT).unlink(missing_ok=True)
-        _report(committed, run, runs.read_settings(committed), shown, as_json)
+        report(committed, run, runs.read_settings(committed), shown, as_json)
         return
     options = _options(
         data,
@@ -132,7 +132,7 @@ def train(
         start = training.begin(options, default_backend(), shown)
         training.write_committed(folder, start, draft=False)
         run = training.finish(folder, start, drawn, default_backend(), shown)
-    _report(target_folder, run, start.settings, shown, as_json)
+    report(target_folder, run, start.settings, shown, as_json)
 
 
 def commit(
@@ -221,7 +221,8 @@ def summary(statement: Statement) -> str:
     return f"{network}, {p.steps} steps of batch {p.batch}, {rates_text(p)}, {statement.samples} samples"
 
 
-def _report(folder: Path, run: runs.Run, settings: runs.Settings, shown: Stages, as_json: bool) -> None:
+def report(folder: Path, run: runs.Run, settings: runs.Settings, shown: Stages, as_json: bool) -> None:
+    """Tells what a training verb did."""
     s, p = run.statement, run.statement.parameters
     name, before = _quality(run.trace.initial, p, run, settings)
     _, after = _quality(run.trace.final, p, run, settings)

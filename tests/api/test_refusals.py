@@ -264,6 +264,28 @@ def test_changed_data_do_not_open_the_commitment(cli, copy):
 # --- openings ---
 
 
+@pytest.mark.parametrize(
+    "options, status, message",
+    [
+        (("--lr", "0.1"), 2, "multiples of its unit 0.375"),
+        (("--steps", "0"), 2, "must be at least 1"),
+        (("--steps", "3", "--lr", "0.375x2"), 2, "covers 2 steps"),
+    ],
+)
+def test_a_run_is_not_continued_otherwise_than_it_began(cli, copy, options, status, message):
+    before = (copy / "run" / "slots.json").read_text()
+    assert cli("continue", copy / "run", *options, "--out", copy / "next") == status and message in cli.err
+    assert not (copy / "next").exists() and (copy / "run" / "slots.json").read_text() == before
+    assert cli("continue", copy / "run", "--out", copy / "run") == 2
+
+
+def test_a_run_keeps_an_opening_for_its_own_first_proof(cli, proven, tmp_path):
+    options = [*TRAIN, "--data-openings", "1"]
+    assert cli("train", "--data", proven / "table.csv", *options, "--out", tmp_path / "run") == 0
+    assert cli("continue", tmp_path / "run", "--out", tmp_path / "next") == 4 and "none to give" in cli.err
+    assert cli("prove", tmp_path / "run") == 0
+
+
 def test_a_commitment_opens_as_often_as_it_was_made_for(cli, copy):
     assert cli("prove", copy / "run") == 0 and "openings left: data 0" in cli.err
     before = (copy / "run" / "proof.zkp").read_bytes()
