@@ -9,6 +9,7 @@ from verifier.lookup import Block, layout
 from verifier.relation import Form, Relation
 from verifier.tables import second_column
 
+from .backends import memory
 from .backends.interface import Backend, Table
 from .dialogue import Draw, Say, Script
 from .witness import Witness, counted, to_field
@@ -26,14 +27,15 @@ def prove(backend: Backend, relation: Relation, witness: Witness) -> Script[None
     while levels:
         (batch,) = yield Draw("lookup batch", 1)
         p, q = (table.reshape(3, 2, -1) for table in levels.pop())
-        rounds = list(point)
-        point = []
+        rounds, point = point, []
+        eq = backend.eq_table(rounds[1:])
         for number in range(len(rounds)):
-            eq = backend.eq_table(rounds[number + 1 :])
             yield Say("lookup round", [Ext(v) for v in backend.fraction_round(p, q, eq, batch)])
             (challenge,) = yield Draw("lookup round", 1)
             p, q = backend.fraction_fold(p, q, challenge)
             point.append(challenge)
+            if number + 1 < len(rounds):
+                eq = _without_first(backend, eq)
         p0, p1, q0, q1 = (Ext.of([int(v) for v in table[:, child, 0]]) for table in (p, q) for child in (0, 1))
         yield Say("lookup end", [p0 + q0 * batch, q1])
         yield Say("lookup end", [p1, q0])
@@ -41,39 +43,49 @@ def prove(backend: Backend, relation: Relation, witness: Witness) -> Script[None
         point = [fold, *point]
 
 
+def _without_first(backend: Backend, eq: Table) -> Table:
+    """eq(z_2 .. z_m, .) from eq(z_1 .. z_m, .): the halves add up, since eq(z_1, 0) + eq(z_1, 1) = 1."""
+    half = eq.shape[1] // 2
+    return backend.add(np.ascontiguousarray(eq[:, :half]), np.ascontiguousarray(eq[:, half:])) if half else eq
+
+
 def _tree(backend: Backend, relation: Relation, witness: Witness, alpha: Ext, beta: Ext) -> list[Level]:
-    """All levels, leaves first: numerators and denominators K[3, 2^k]."""
+    """All levels, leaves first: numerators and denominators K[3, 2^k]. Unused leaves are 0/1."""
     shape = layout(relation)
-    p = np.zeros((3, 1 << shape.depth), dtype=np.uint64)
-    q = np.zeros((3, 1 << shape.depth), dtype=np.uint64)
-    q[0] = 1
+    size = 1 << shape.depth
+    p, q = memory.zeros(3, size), memory.empty(3, size)
+    used = shape.blocks[-1].offset + (1 << shape.blocks[-1].bits)
+    q[0, used:], q[1:, used:] = 1, 0
     for block in shape.blocks:
         span = slice(block.offset, block.offset + (1 << block.bits))
-        p[:, span], q[:, span] = _block(backend, relation, witness, block, alpha, beta)
+        p[0, span] = _numerators(relation, witness, block)
+        q[:, span] = _denominators(backend, witness, block, alpha, beta)
     levels = [(p, q)]
     while levels[-1][0].shape[1] > 1:
         levels.append(backend.fraction_layer(*levels[-1]))
     return levels
 
 
-def _block(backend: Backend, relation: Relation, witness: Witness, block: Block, alpha: Ext, beta: Ext) -> Level:
-    size = 1 << block.bits
-    numerator = np.zeros((3, size), dtype=np.uint64)
-    shift = block.lookup.shift if block.lookup else 0
-    denominator = np.empty((3, size), dtype=np.uint64)
-    denominator[:] = np.array(alpha - block.table.identity - beta * shift, dtype=np.uint64)[:, None]
+def _numerators(relation: Relation, witness: Witness, block: Block) -> Table | int:
     if block.lookup is None:
-        x = np.arange(size, dtype=np.uint64)
-        y = np.array(second_column(block.table), dtype=np.uint64)
-        numerator[0] = to_field(-witness.tensors[f"count:{block.table.name}"].astype(np.int64))
-        backend.accumulate(denominator, -beta, x)
-        backend.accumulate(denominator, -(beta * beta), y)
-        return numerator, denominator
-    numerator[0] = counted(relation, block.lookup)
-    _subtract(backend, witness, denominator, beta, block.lookup.x)
+        return to_field(-witness.tensors[f"count:{block.table.name}"].astype(np.int64))
+    return counted(relation, block.lookup).astype(np.uint64) if block.lookup.masked else 1
+
+
+def _denominators(backend: Backend, witness: Witness, block: Block, alpha: Ext, beta: Ext) -> Table:
+    """alpha - (id + beta x + beta^2 y) of a block."""
+    size = 1 << block.bits
+    shift = block.lookup.shift if block.lookup else 0
+    out = memory.empty(3, size)
+    out[:] = np.array(alpha - block.table.identity - beta * shift, dtype=np.uint64)[:, None]
+    if block.lookup is None:
+        backend.accumulate(out, -beta, np.arange(size, dtype=np.uint64))
+        backend.accumulate(out, -(beta * beta), np.array(second_column(block.table), dtype=np.uint64))
+        return out
+    _subtract(backend, witness, out, beta, block.lookup.x)
     if block.lookup.y is not None:
-        _subtract(backend, witness, denominator, beta * beta, block.lookup.y)
-    return numerator, denominator
+        _subtract(backend, witness, out, beta * beta, block.lookup.y)
+    return out
 
 
 def _subtract(backend: Backend, witness: Witness, out: Table, power: Ext, form: Form) -> None:
