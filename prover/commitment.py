@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from verifier.channel import Opened
-from verifier.commitment import Code, evaluate_on_subgroup, group_rows, leaf_prefix
+from verifier.commitment import Code, group_rows, leaf_prefix
 from verifier.field import Ext
 from verifier.merge import committed_bits
 from verifier.relation import GROUPS, Relation
@@ -17,6 +17,8 @@ from .backends.interface import Backend, Digests, Table
 from .dialogue import Draw, Say, Script
 from .merge import padded, product_names
 from .randomness import Randomness
+
+MASK_ROWS = 3  # a row over K is three rows over F
 
 
 @dataclass(frozen=True)
@@ -54,16 +56,23 @@ def draw_blinding(rows: int, blinds: int, positions: int, randomness: Randomness
     return Blinding(randomness.elements(rows, blinds), randomness.salts(positions))
 
 
-def commit_rows(
-    backend: Backend, code: Code, label: str, rows: Table, blinding: Blinding, mask: Table | None = None
-) -> Committed:
-    """Encodes rows (and the coefficients F[3, m] of a mask row, if the group carries it) and builds the tree."""
-    blowup = 1 << code.blowup_bits
+def with_mask(code: Code, rows: Table, randomness: Randomness) -> tuple[Table, Blinding]:
+    """The witness's rows with the mask row over K after them, as three rows over F, and the blinding of both.
+
+    The mask is uniform of degree below N + the largest t': N random values on H and as many random coefficients as the
+    group with the largest budget has. The tensors' rows have zeros beyond their own t'.
+    """
+    blinds = np.zeros((len(rows) + MASK_ROWS, code.combined - code.row), dtype=np.uint64)
+    blinds[: len(rows), : code.blinds["witness"]] = randomness.elements(len(rows), code.blinds["witness"])
+    blinds[len(rows) :] = randomness.elements(MASK_ROWS, blinds.shape[1])
+    masked = np.concatenate([rows, randomness.elements(MASK_ROWS, code.row)])
+    return masked, Blinding(blinds, randomness.salts(code.positions))
+
+
+def commit_rows(backend: Backend, code: Code, label: str, rows: Table, blinding: Blinding) -> Committed:
+    """Encodes rows and builds the tree over their columns."""
     coefficients = backend.interpolate(rows)
-    codeword = backend.encode(coefficients, blinding.blinds, blowup)
-    if mask is not None:
-        extra = backend.encode_polynomials(mask, code.row, blowup)
-        codeword = np.ascontiguousarray(np.concatenate([codeword, extra], axis=1))
+    codeword = backend.encode(coefficients, blinding.blinds, 1 << code.blowup_bits)
     leaves = backend.hash_columns(codeword, leaf_prefix(label), blinding.salts)
     return Committed(rows, blinding, coefficients, codeword, backend.merkle_levels(leaves))
 
@@ -86,7 +95,6 @@ def prove_value(
     relation: Relation,
     code: Code,
     groups: Mapping[str, Committed],
-    mask: Table,
     point: Sequence[Ext],
     products: Sequence[tuple[str, ...]],
 ) -> Script[None]:
@@ -102,12 +110,12 @@ def prove_value(
     for name in relation.tensors:
         if name not in known:
             yield Say("merge end", [values[name]])
-    mask_row = [Ext((int(a), int(b), int(c))) for a, b, c in mask.T]
-    yield Say("mask value", [evaluate_on_subgroup(mask_row, column)])
+    mask = np.ascontiguousarray(groups["witness"].rows[-MASK_ROWS:])
+    yield Say("mask value", [Ext(backend.inner(mask, eq))])
     coefficients = yield Draw("tensor coefficients", len(relation.tensors))
     (rho,) = yield Draw("rho", 1)
     scale = {name: c * rho for name, c in zip(relation.tensors, coefficients, strict=True)}
-    row = _combined_row(backend, relation, code, groups, mask, point, folded, scale)
+    row = _combined_row(backend, relation, code, groups, point, folded, scale)
     yield Say("combined row", [Ext((int(a), int(b), int(c))) for a, b, c in row.T])
 
 
@@ -133,14 +141,14 @@ def _combined_row(
     relation: Relation,
     code: Code,
     groups: Mapping[str, Committed],
-    mask: Table,
     point: Sequence[Ext],
     folded: Mapping[str, Table],
     scale: Mapping[str, Ext],
 ) -> Table:
     """Coefficients K[3, N + t'] of rho * sum of weight * row + mask."""
-    values = np.zeros((3, code.row), dtype=np.uint64)
-    blinds = np.zeros((3, code.combined - code.row), dtype=np.uint64)
+    witness = groups["witness"]
+    values = np.ascontiguousarray(witness.rows[-MASK_ROWS:])
+    blinds = witness.blinding.blinds[-MASK_ROWS:].copy()
     for group in GROUPS:
         first = 0
         for name, count in group_rows(relation, group):
@@ -151,8 +159,7 @@ def _combined_row(
             head = np.ascontiguousarray(blinds[:, : share.shape[1]])
             blinds[:, : share.shape[1]] = backend.add(head, share)
             first += count
-    row = backend.coefficients_natural(backend.interpolate(values), blinds)
-    return backend.add(np.ascontiguousarray(row), mask)
+    return backend.coefficients_natural(backend.interpolate(values), blinds)
 
 
 __all__ = [
@@ -164,4 +171,5 @@ __all__ = [
     "product_names",
     "prove_value",
     "stack_rows",
+    "with_mask",
 ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from verifier.field import Ext
+from verifier.field import ZERO, Ext
 from verifier.lookup import Block, layout
 from verifier.relation import Form, Relation
 from verifier.tables import second_column
@@ -15,79 +17,160 @@ from .dialogue import Draw, Say, Script
 from .witness import Witness, counted, to_field
 
 Level = tuple[Table, Table]
+_SLICE = 1 << 16
 
 
 def prove(backend: Backend, relation: Relation, witness: Witness) -> Script[None]:
     """Twin of `verifier.lookup.check`."""
     alpha, beta = yield Draw("lookup row", 2)
-    levels = _tree(backend, relation, witness, alpha, beta)
+    leaves = Leaves(backend, relation, witness, alpha, beta)
+    levels = _tree(backend, leaves)
     root = levels.pop()
     yield Say("lookup total", [Ext.of([int(v) for v in root[1][:, 0]])])
     point: list[Ext] = []
-    while levels:
+    for _ in range(leaves.depth):
         (batch,) = yield Draw("lookup batch", 1)
-        p, q = (table.reshape(3, 2, -1) for table in levels.pop())
+        layer = _Stored(backend, *levels.pop()) if levels else leaves
         rounds, point = point, []
         eq = backend.eq_table(rounds[1:])
         for number in range(len(rounds)):
-            yield Say("lookup round", [Ext(v) for v in backend.fraction_round(p, q, eq, batch)])
+            yield Say("lookup round", layer.round(eq, batch))
             (challenge,) = yield Draw("lookup round", 1)
-            p, q = backend.fraction_fold(p, q, challenge)
+            layer = layer.fold(challenge)
             point.append(challenge)
             if number + 1 < len(rounds):
                 eq = _without_first(backend, eq)
-        p0, p1, q0, q1 = (Ext.of([int(v) for v in table[:, child, 0]]) for table in (p, q) for child in (0, 1))
+        p0, p1, q0, q1 = layer.ends()
         yield Say("lookup end", [p0 + q0 * batch, q1])
         yield Say("lookup end", [p1, q0])
         (fold,) = yield Draw("lookup fold", 1)
         point = [fold, *point]
 
 
-def _without_first(backend: Backend, eq: Table) -> Table:
-    """eq(z_2 .. z_m, .) from eq(z_1 .. z_m, .): the halves add up, since eq(z_1, 0) + eq(z_1, 1) = 1."""
-    half = eq.shape[1] // 2
-    return backend.add(np.ascontiguousarray(eq[:, :half]), np.ascontiguousarray(eq[:, half:])) if half else eq
+class _Stored:
+    """A layer of the tree in memory: numerators and denominators as (3, child, x)."""
+
+    def __init__(self, backend: Backend, p: Table, q: Table) -> None:
+        self._backend, self._p, self._q = backend, p.reshape(3, 2, -1), q.reshape(3, 2, -1)
+
+    def round(self, eq: Table, batch: Ext) -> list[Ext]:
+        """h(0) and h(2)."""
+        return [Ext(value) for value in self._backend.fraction_round(self._p, self._q, eq, batch)]
+
+    def fold(self, challenge: Ext) -> _Stored:
+        """The layer with its first variable bound."""
+        return _Stored(self._backend, *self._backend.fraction_fold(self._p, self._q, challenge))
+
+    def ends(self) -> list[Ext]:
+        """p0, p1, q0, q1 when all variables are bound."""
+        return [Ext.of([int(v) for v in table[:, child, 0]]) for table in (self._p, self._q) for child in (0, 1)]
 
 
-def _tree(backend: Backend, relation: Relation, witness: Witness, alpha: Ext, beta: Ext) -> list[Level]:
-    """All levels, leaves first: numerators and denominators K[3, 2^k]. Unused leaves are 0/1."""
-    shape = layout(relation)
-    size = 1 << shape.depth
-    p, q = memory.zeros(3, size), memory.empty(3, size)
-    used = shape.blocks[-1].offset + (1 << shape.blocks[-1].bits)
-    q[0, used:], q[1:, used:] = 1, 0
-    for block in shape.blocks:
-        span = slice(block.offset, block.offset + (1 << block.bits))
-        p[0, span] = _numerators(relation, witness, block)
-        q[:, span] = _denominators(backend, witness, block, alpha, beta)
-    levels = [(p, q)]
+class Leaves:
+    """The lowest layer: never stored, but made a slice at a time from the columns, whenever it is needed.
+
+    A leaf takes 48 bytes and is made from 8 or 16; making it anew three times costs less than touching fresh memory.
+    """
+
+    def __init__(self, backend: Backend, relation: Relation, witness: Witness, alpha: Ext, beta: Ext) -> None:
+        self._backend, self._relation, self._witness = backend, relation, witness
+        self._alpha, self._beta = alpha, beta
+        shape = layout(relation)
+        self.depth = shape.depth
+        self._blocks = shape.blocks
+
+    def part(self, start: int, size: int) -> Level:
+        """Leaves start .. start + size - 1, both powers-of-two aligned: K[3, size] each. Unused ones are 0/1."""
+        p, q = memory.zeros(3, size), memory.zeros(3, size)
+        q[0] = 1
+        for block in self._blocks:
+            low, high = max(start, block.offset), min(start + size, block.offset + (1 << block.bits))
+            if low < high:
+                own = slice(low - block.offset, high - block.offset)
+                p[0, low - start : high - start] = self._numerators(block, own)
+                q[:, low - start : high - start] = self._denominators(block, own)
+        return p, q
+
+    def _numerators(self, block: Block, own: slice) -> Table | int:
+        if block.lookup is None:
+            return to_field(-self._witness.tensors[f"count:{block.table.name}"][own].astype(np.int64))
+        return counted(self._relation, block.lookup)[own].astype(np.uint64) if block.lookup.masked else 1
+
+    def _denominators(self, block: Block, own: slice) -> Table:
+        """alpha - (id + beta x + beta^2 y)."""
+        beta, shift = self._beta, block.lookup.shift if block.lookup else 0
+        out = memory.empty(3, own.stop - own.start)
+        out[:] = np.array(self._alpha - block.table.identity - beta * shift, dtype=np.uint64)[:, None]
+        if block.lookup is None:
+            self._backend.accumulate(out, -beta, np.arange(own.start, own.stop, dtype=np.uint64))
+            self._backend.accumulate(out, -(beta * beta), np.array(second_column(block.table), dtype=np.uint64)[own])
+            return out
+        self._subtract(out, beta, block.lookup.x, own)
+        if block.lookup.y is not None:
+            self._subtract(out, beta * beta, block.lookup.y, own)
+        return out
+
+    def _subtract(self, out: Table, power: Ext, form: Form, own: slice) -> None:
+        for coefficient, (name,) in form.terms:
+            self._backend.accumulate(out, -power * coefficient, self._witness.tensors[name][own])
+
+    def parent(self) -> Level:
+        """The layer above, slice by slice: leaf i and leaf i + half make one fraction."""
+        half = 1 << (self.depth - 1)
+        p, q = memory.empty(3, half), memory.empty(3, half)
+        for start, size in _slices(half):
+            span = slice(start, start + size)
+            p[:, span], q[:, span] = self._backend.fraction_layer(*self._gather(start, half, 2, size))
+        return p, q
+
+    def _gather(self, start: int, step: int, count: int, size: int) -> Level:
+        """Slices at start, start + step, ..., one after the other in each plane."""
+        parts = [self.part(start + k * step, size) for k in range(count)]
+        return (np.concatenate([p for p, _ in parts], axis=1), np.concatenate([q for _, q in parts], axis=1))
+
+    def _quarters(self, eq_size: int) -> Iterator[tuple[int, int, Table, Table]]:
+        """Slices of the four quarters (child, first bit of x), as tables (3, 2, 2 * size)."""
+        for start, size in _slices(eq_size):
+            p, q = self._gather(start, eq_size, 4, size)
+            yield start, size, p.reshape(3, 2, -1), q.reshape(3, 2, -1)
+
+    def round(self, eq: Table, batch: Ext) -> list[Ext]:
+        """h(0) and h(2) of the first round."""
+        sums = [ZERO, ZERO]
+        for start, size, p, q in self._quarters(eq.shape[1]):
+            weights = np.ascontiguousarray(eq[:, start : start + size])
+            values = self._backend.fraction_round(p, q, weights, batch)
+            sums = [total + Ext(value) for total, value in zip(sums, values, strict=True)]
+        return sums
+
+    def fold(self, challenge: Ext) -> _Stored:
+        """The layer with its first variable bound, now in memory."""
+        quarter = 1 << (self.depth - 2)
+        out = [memory.empty(3, 2, quarter) for _ in range(2)]
+        for start, size, p, q in self._quarters(quarter):
+            for whole, part in zip(out, self._backend.fraction_fold(p, q, challenge), strict=True):
+                whole[:, :, start : start + size] = part
+        return _Stored(self._backend, *out)
+
+    def ends(self) -> list[Ext]:
+        """p0, p1, q0, q1 of a tree of two leaves."""
+        return _Stored(self._backend, *self.part(0, 2)).ends()
+
+
+def _slices(total: int) -> Iterator[tuple[int, int]]:
+    size = min(total, _SLICE)
+    return ((start, size) for start in range(0, total, size))
+
+
+def _tree(backend: Backend, leaves: Leaves) -> list[Level]:
+    """The levels above the leaves, the root last: numerators and denominators K[3, 2^k]."""
+    levels = [leaves.parent()]
     while levels[-1][0].shape[1] > 1:
         levels.append(backend.fraction_layer(*levels[-1]))
     return levels
 
 
-def _numerators(relation: Relation, witness: Witness, block: Block) -> Table | int:
-    if block.lookup is None:
-        return to_field(-witness.tensors[f"count:{block.table.name}"].astype(np.int64))
-    return counted(relation, block.lookup).astype(np.uint64) if block.lookup.masked else 1
-
-
-def _denominators(backend: Backend, witness: Witness, block: Block, alpha: Ext, beta: Ext) -> Table:
-    """alpha - (id + beta x + beta^2 y) of a block."""
-    size = 1 << block.bits
-    shift = block.lookup.shift if block.lookup else 0
-    out = memory.empty(3, size)
-    out[:] = np.array(alpha - block.table.identity - beta * shift, dtype=np.uint64)[:, None]
-    if block.lookup is None:
-        backend.accumulate(out, -beta, np.arange(size, dtype=np.uint64))
-        backend.accumulate(out, -(beta * beta), np.array(second_column(block.table), dtype=np.uint64))
-        return out
-    _subtract(backend, witness, out, beta, block.lookup.x)
-    if block.lookup.y is not None:
-        _subtract(backend, witness, out, beta * beta, block.lookup.y)
-    return out
-
-
-def _subtract(backend: Backend, witness: Witness, out: Table, power: Ext, form: Form) -> None:
-    for coefficient, (name,) in form.terms:
-        backend.accumulate(out, -power * coefficient, witness.tensors[name])
+def _without_first(backend: Backend, eq: Table) -> Table:
+    """eq(z_2 .. z_m, .) from eq(z_1 .. z_m, .): the halves add up, since eq(z_1, 0) + eq(z_1, 1) = 1."""
+    half = eq.shape[1] // 2
+    return backend.add(np.ascontiguousarray(eq[:, :half]), np.ascontiguousarray(eq[:, half:])) if half else eq

@@ -17,8 +17,18 @@ from verifier.training import check_bounds, training_relation
 from verifier.zero_knowledge import PadLayout
 
 from . import lookup, merge, products, zero_knowledge
+from .backends import memory
 from .backends.interface import Backend, Table
-from .commitment import Blinding, Committed, commit_rows, draw_blinding, open_columns, prove_value, stack_rows
+from .commitment import (
+    Blinding,
+    Committed,
+    commit_rows,
+    draw_blinding,
+    open_columns,
+    prove_value,
+    stack_rows,
+    with_mask,
+)
 from .dialogue import AnsweringChannel, Pads, Say, Script
 from .errors import CommitmentMismatch
 from .randomness import Randomness
@@ -82,21 +92,20 @@ def prove(
     code = job.shape.code
     groups = _standing(job, backend, progress, strict)
     progress("commit")
-    rows = stack_rows(job.relation, "witness", job.witness.tensors)
-    mask = randomness.elements(3, code.combined)
-    blinding = draw_blinding(rows.shape[0], code.blinds["witness"], code.positions, randomness)
-    groups["witness"] = commit_rows(backend, code, "witness", rows, blinding, mask)
+    rows, blinding = with_mask(code, stack_rows(job.relation, "witness", job.witness.tensors), randomness)
+    groups["witness"] = commit_rows(backend, code, "witness", rows, blinding)
     pads, layout = None, PadLayout(job.shape.pads, job.shape.recorder.pairs, job.shape.recorder.singles)
     if job.statement.parameters.zero_knowledge:
         pads = Pads(layout.singles, layout.pairs, randomness)
         groups["pads"] = zero_knowledge.commit_pads(backend, layout, pads, randomness)
     settled: list[Claim] = []
     channels: list[Channel] = []
-    script = _script(job, backend, groups, mask, layout, settled, channels, progress)
+    script = _script(job, backend, groups, layout, settled, channels, progress)
     opener = _opener(groups, progress)
     channel = AnsweringChannel(transform(script) if transform else script, settled, pads, opener, strict)
     channels.append(channel)
     converse(channel, job.statement, job.relation, code, job.shape.pads)
+    memory.release()
     return encode_proof(job.statement.digest(), channel.finish())
 
 
@@ -120,7 +129,6 @@ def _script(
     job: Job,
     backend: Backend,
     groups: Mapping[str, Committed],
-    mask: Table,
     layout: PadLayout,
     settled: Sequence[Claim],
     channels: Sequence[Channel],
@@ -139,7 +147,7 @@ def _script(
     point = yield from merge.prove(backend, relation, witness, settled)
     progress("opening")
     names = merge.product_names(settled)
-    yield from prove_value(backend, relation, job.shape.code, groups, mask, point, names)
+    yield from prove_value(backend, relation, job.shape.code, groups, point, names)
     if "pads" in groups:
         progress("zero knowledge")
         yield from zero_knowledge.prove(backend, layout, groups["pads"], channels)

@@ -129,7 +129,7 @@ def counted(relation: Relation, lookup: Lookup) -> Integers:
 def lookup_rows(relation: Relation, lookup: Lookup, tensors: Mapping[str, Integers], strict: bool) -> Integers:
     """Table rows that a column's counted entries stand in. Entries outside their table are an error, or left out."""
     inside = counted(relation, lookup) == 1
-    rows = (evaluate_form(lookup.x, tensors) + lookup.shift)[inside]
+    rows: Integers = (evaluate_form(lookup.x, tensors) + lookup.shift)[inside]
     bad = (rows < 0) | (rows >= 1 << lookup.table.bits)
     if lookup.y is not None:
         wanted = np.array(second_column(lookup.table), dtype=np.int64)
@@ -139,7 +139,8 @@ def lookup_rows(relation: Relation, lookup: Lookup, tensors: Mapping[str, Intege
         raise WitnessUnsatisfied(
             f"{lookup.name}: row {int(rows[place])} at entry {place} is not in {lookup.table.name}"
         )
-    return rows[~bad] if bad.any() else rows
+    kept: Integers = rows[~bad]
+    return kept
 
 
 def count_lookups(

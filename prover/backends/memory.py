@@ -16,7 +16,9 @@ from prover.backends.interface import Table
 
 # Smaller arrays are left to the allocator, which keeps their memory by itself.
 _SMALLEST = 1 << 16
-_KEPT_AT_MOST = 1 << 30
+_KEPT_AT_MOST = 4 << 30
+# A block serves a request down to this part of its size: a proof's tables halve from round to round.
+_SMALLEST_SHARE = 4
 
 
 class _Pool:
@@ -27,17 +29,22 @@ class _Pool:
         self.kept = 0
 
     def take(self, words: int) -> NDArray[np.uint64]:
-        try:
-            block = self.blocks[words].pop()
-        except (KeyError, IndexError):
-            return np.empty(words, dtype=np.uint64)
-        self.kept -= block.nbytes
-        return block
+        for size in sorted(size for size in list(self.blocks) if words <= size <= _SMALLEST_SHARE * words):
+            try:
+                block = self.blocks[size].pop()
+            except (KeyError, IndexError):
+                continue
+            self.kept -= block.nbytes
+            return block
+        return np.empty(words, dtype=np.uint64)
 
     def give(self, block: NDArray[np.uint64]) -> None:
         if self.kept + block.nbytes <= _KEPT_AT_MOST:
             self.kept += block.nbytes
             self.blocks.setdefault(block.size, []).append(block)
+
+    def release(self) -> None:
+        self.blocks, self.kept = {}, 0
 
 
 _POOL = _Pool()
@@ -62,7 +69,12 @@ def empty(*shape: int) -> Table:
         words *= length
     if 8 * words < _SMALLEST:
         return np.empty(shape, dtype=np.uint64)
-    return np.asarray(_Lease(_POOL.take(words))).reshape(shape)
+    return np.asarray(_Lease(_POOL.take(words)))[:words].reshape(shape)
+
+
+def release() -> None:
+    """Gives idle blocks back to the system."""
+    _POOL.release()
 
 
 def zeros(*shape: int) -> Table:
