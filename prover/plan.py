@@ -15,9 +15,9 @@ from .prove import prepare
 
 # Seconds an item on two cores with AVX-512, warm kernels; measured with the digits of `zkgrad demo` at 32
 # steps.
-_SECONDS_AN_ELEMENT = 0.55e-6
-_SECONDS_A_LOOKUP = 0.65e-6
-_SECONDS_FIXED = 1.5
+_SECONDS_AN_ELEMENT = 0.25e-6
+_SECONDS_A_LOOKUP = 0.6e-6
+_SECONDS_FIXED = 3.5
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def plan(parameters: Parameters, samples: int, minimum_security: int = 1) -> Pla
     total = sum(elements.values())
     # Rows, blinded rows and codewords; the fraction tree over K, numerators and denominators, all layers; the
     # rest.
-    memory = total * 8 * (2 + (1 << parameters.blowup_bits)) + (1 << (entries - 1).bit_length()) * 120 + (350 << 20)
+    memory = total * 8 * (2 + (1 << parameters.blowup_bits)) + (1 << (entries - 1).bit_length()) * 90 + (350 << 20)
     return Plan(
         elements=elements,
         lookups=lookups,

@@ -17,9 +17,7 @@ pytestmark = pytest.mark.services
 
 
 def call(*command, **options) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, check=False, **options
-    )
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **options)
 
 
 @pytest.fixture(scope="module")
@@ -67,13 +65,19 @@ def test_the_verifier_runs_on_the_base_install(base, tmp_path):
     assert done.returncode == 0 and "statement" in (done.stdout + done.stderr).lower(), done
 
 
-def test_the_verifier_imports_the_standard_library_only(tmp_path):
-    """In a folder that holds only verifier/, without site packages or environment, every module loads."""
-    (tmp_path / "verifier").mkdir()
+def copy_verifier(folder: Path) -> list[str]:
+    """Copies verifier/ and nothing else; returns the names of its modules."""
+    (folder / "verifier").mkdir()
     names = []
     for path in (ROOT / "verifier").glob("*.py"):
-        (tmp_path / "verifier" / path.name).write_bytes(path.read_bytes())
+        (folder / "verifier" / path.name).write_bytes(path.read_bytes())
         names.append("verifier" if path.stem == "__init__" else f"verifier.{path.stem}")
+    return names
+
+
+def test_the_verifier_imports_the_standard_library_only(tmp_path):
+    """In a folder that holds only verifier/, without site packages or environment, every module loads."""
+    names = copy_verifier(tmp_path)
     script = "".join(f"import {name}\n" for name in names if not name.endswith("__main__"))
     done = call(
         "env",
@@ -87,6 +91,40 @@ def test_the_verifier_imports_the_standard_library_only(tmp_path):
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def proof(tmp_path_factory) -> Path:
+    """A folder with statement.json and proof.zkp of a small run at 128 bits."""
+    folder = tmp_path_factory.mktemp("proof")
+    rows = [f"{k % 7},{k % 5},{k % 3},{k % 2}" for k in range(30)]
+    (folder / "data.csv").write_text("\n".join(["a,b,c,kind", *rows]) + "\n")
+    zkgrad = (sys.executable, "-c", "from api.cli import main; main()")
+    options = ("--layers", "3-4-2", "--batch", "4", "--steps", "3", "--lr", "0.25", "--out", folder / "run")
+    for arguments in (("train", "--data", folder / "data.csv", *options), ("prove", folder / "run")):
+        done = call(*zkgrad, *arguments, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+def test_a_proof_is_judged_on_the_base_install(base, proof, tmp_path):
+    files = [proof / "statement.json", proof / "proof.zkp"]
+    done = call(base, "-m", "verifier", *files, cwd=tmp_path)
+    assert done.returncode == 0 and "VALID at" in done.stdout, done
+    spoiled = bytearray(files[1].read_bytes())
+    spoiled[len(spoiled) // 2] ^= 1
+    (tmp_path / "spoiled.zkp").write_bytes(spoiled)
+    done = call(base, "-m", "verifier", files[0], tmp_path / "spoiled.zkp", cwd=tmp_path)
+    assert done.returncode in (1, 3) and "NOT VALID" in done.stderr and "Traceback" not in done.stderr, done
+
+
+def test_a_proof_is_judged_in_a_folder_with_the_verifier_alone(proof, tmp_path):
+    copy_verifier(tmp_path)
+    for name in ("statement.json", "proof.zkp"):
+        (tmp_path / name).write_bytes((proof / name).read_bytes())
+    python = ("env", "-i", sys.executable, "-S", "-E", "-s")
+    done = call(*python, "-m", "verifier", "statement.json", "proof.zkp", cwd=tmp_path)
+    assert done.returncode == 0 and "VALID at" in done.stdout, done
 
 
 def test_the_command_line_without_its_extra_says_what_to_install(base, tmp_path):
