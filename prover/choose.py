@@ -216,7 +216,7 @@ def choose_rows(parameters: Parameters, samples: int) -> Parameters:
         statement = Statement(candidate, samples, zero, zero, zero, zero, zero)
         try:
             shape = shape_of(statement, training_relation(statement))
-            check_security(shape, candidate, candidate.security_bits)
+            check_security(shape, candidate)
         except ParametersUnsafe as error:
             refused = error
             continue

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from verifier.channel import Opened
-from verifier.commitment import Code, group_rows, leaf_prefix
+from verifier.commitment import Code, group_rows
 from verifier.field import Ext
 from verifier.merge import committed_bits
 from verifier.relation import GROUPS, Relation
@@ -69,11 +69,11 @@ def with_mask(code: Code, rows: Table, randomness: Randomness) -> tuple[Table, B
     return masked, Blinding(blinds, randomness.salts(code.positions))
 
 
-def commit_rows(backend: Backend, code: Code, label: str, rows: Table, blinding: Blinding) -> Committed:
+def commit_rows(backend: Backend, code: Code, prefix: bytes, rows: Table, blinding: Blinding) -> Committed:
     """Encodes rows and builds the tree over their columns."""
     coefficients = backend.interpolate(rows)
     codeword = backend.encode(coefficients, blinding.blinds, 1 << code.blowup_bits)
-    leaves = backend.hash_columns(codeword, leaf_prefix(label), blinding.salts)
+    leaves = backend.hash_columns(codeword, prefix, blinding.salts)
     return Committed(rows, blinding, coefficients, codeword, backend.merkle_levels(leaves))
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from verifier.channel import Channel, Opened
 from verifier.claims import Claim
-from verifier.commitment import Code
+from verifier.commitment import Code, leaf_prefix
 from verifier.proof import encode_proof
 from verifier.protocol import converse
 from verifier.relation import Relation
-from verifier.security import Shape, check_security, shape_of
+from verifier.security import Shape, check_promise, check_security, shape_of
 from verifier.statement import Statement
 from verifier.training import check_bounds, training_relation
 from verifier.zero_knowledge import PadLayout
@@ -62,15 +62,16 @@ def commit_group(
     rows = stack_rows(relation, group, tensors)
     if blinding is None:
         blinding = draw_blinding(rows.shape[0], code.blinds[group], code.positions, randomness or Randomness())
-    return commit_rows(backend, code, group, rows, blinding)
+    return commit_rows(backend, code, leaf_prefix(relation, group), rows, blinding)
 
 
 def prepare(statement: Statement, minimum_security: int) -> tuple[Relation, Shape]:
     """The relation and shape of a statement that is safe to prove; ParametersUnsafe otherwise."""
+    check_promise(statement.parameters, minimum_security)
     check_bounds(statement.parameters)
     relation = training_relation(statement)
     shape = shape_of(statement, relation)
-    check_security(shape, statement.parameters, minimum_security)
+    check_security(shape, statement.parameters)
     return relation, shape
 
 
@@ -93,7 +94,7 @@ def prove(
     groups = _standing(job, backend, progress, strict)
     progress("commit")
     rows, blinding = with_mask(code, stack_rows(job.relation, "witness", job.witness.tensors), randomness)
-    groups["witness"] = commit_rows(backend, code, "witness", rows, blinding)
+    groups["witness"] = commit_rows(backend, code, leaf_prefix(job.relation, "witness"), rows, blinding)
     pads, layout = None, PadLayout(job.shape.pads, job.shape.recorder.pairs, job.shape.recorder.singles)
     if job.statement.parameters.zero_knowledge:
         pads = Pads(layout.singles, layout.pairs, randomness)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from verifier.channel import Channel
-from verifier.commitment import Code
+from verifier.commitment import PADS_PREFIX, Code
 from verifier.field import GENERATOR, ZERO, Ext, P
 from verifier.zero_knowledge import BLOWUP_BITS, MASK_ROWS, PadCode, PadLayout, linear_rows
 
@@ -32,7 +32,7 @@ def commit_pads(backend: Backend, layout: PadLayout, pads: Pads, randomness: Ran
     _balance(rows, layout)
     flat = np.ascontiguousarray(rows.transpose(0, 2, 1)).reshape(3 * layout.rows, code.row)
     blinding = commitment.draw_blinding(3 * layout.rows, code.queries, code.positions, randomness)
-    return commitment.commit_rows(backend, as_code(code), "pads", flat, blinding)
+    return commitment.commit_rows(backend, as_code(code), PADS_PREFIX, flat, blinding)
 
 
 def as_code(code: PadCode) -> Code:

@@ -6,8 +6,8 @@ import argparse
 import json
 import sys
 
-from .chain import ChainVerdict, verify_chain
-from .check import DEFAULT_SECURITY, LEAST_SECURITY, Verdict, verify
+from .chain import EXPECTABLE, ChainVerdict, check_expected, verify_chain
+from .check import DEFAULT_SECURITY, LEAST_SECURITY, verify
 from .errors import MalformedProof, MalformedStatement, StatementMismatch, VerifierError
 from .statement import MAX_BYTES
 
@@ -42,21 +42,25 @@ def main(arguments: list[str] | None = None) -> int:
     return VALID
 
 
-def _verify(segments: list[tuple[bytes, bytes]], options: argparse.Namespace) -> Verdict | ChainVerdict:
-    if len(segments) == 1:
-        return verify(
+def _verify(segments: list[tuple[bytes, bytes]], options: argparse.Namespace) -> ChainVerdict:
+    """One segment may start anywhere; several must form a chain from step 0."""
+    if len(segments) > 1:
+        chain = verify_chain(segments, minimum_security=options.security, allow_transparent=options.transparent)
+    else:
+        verdict = verify(
             *segments[0],
             minimum_security=options.security,
             allow_transparent=options.transparent,
             expect_statement=options.expect_statement,
             expect_parameters=options.expect_params,
         )
-    chain = verify_chain(segments, minimum_security=options.security, allow_transparent=options.transparent)
+        chain = ChainVerdict((verdict,), verdict.statement.parameters.steps, verdict.security_bits)
     found = chain.last.digest()
     if options.expect_statement not in (None, found):
         raise StatementMismatch(
             f"the chain ends with statement {found.hex()}, expected {options.expect_statement.hex()}"
         )
+    check_expected(chain.first, chain.last, dict(options.expect))
     return chain
 
 
@@ -73,6 +77,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--transparent", action="store_true", help="accept a proof that is not zero-knowledge")
     parser.add_argument("--expect-statement", type=_digest, metavar="sha256:HEX", help="refuse any other statement")
     parser.add_argument("--expect-params", type=_digest, metavar="sha256:HEX", help="refuse any other parameters")
+    parser.add_argument(
+        "--expect",
+        type=_field,
+        action="append",
+        default=[],
+        metavar="FIELD=HEX",
+        help=f"refuse another value of {', '.join(EXPECTABLE)}: what an auditor saw committed, and the nonce he drew",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     return parser
 
@@ -85,6 +97,13 @@ def _digest(text: str) -> bytes:
         return bytes.fromhex(digits)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not hexadecimal") from None
+
+
+def _field(text: str) -> tuple[str, bytes]:
+    name, _, digits = text.partition("=")
+    if name not in EXPECTABLE:
+        raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(EXPECTABLE)}")
+    return name, _digest(digits)
 
 
 def _read(path: str, limit: int) -> bytes:
@@ -104,31 +123,42 @@ def _refuse(error: VerifierError, as_json: bool) -> int:
     return MISMATCH if isinstance(error, StatementMismatch) else INVALID
 
 
-def _accept(verdict: Verdict | ChainVerdict, options: argparse.Namespace) -> None:
-    pinned = options.expect_statement is not None or options.expect_params is not None
-    segments = verdict.segments if isinstance(verdict, ChainVerdict) else (verdict,)
-    last = segments[-1]
-    hidden = all(segment.zero_knowledge for segment in segments)
+def _accept(chain: ChainVerdict, options: argparse.Namespace) -> None:
+    # The schedule follows from both roots and the nonce: with less pinned, the prover chose something of it.
+    seen = {name for name, _ in options.expect}
+    pinned = options.expect_statement is not None or {"data_root", "initial_root", "nonce"} <= seen
+    last = chain.segments[-1]
+    hidden = all(segment.zero_knowledge for segment in chain.segments)
     if options.json:
         answer = {
             "valid": True,
             "pinned": pinned,
-            "segments": len(segments),
+            "segments": len(chain.segments),
+            "first_step": chain.first.parameters.first_step,
+            "steps": chain.steps,
             "statement_digest": last.statement_digest.hex(),
             "params_digest": last.parameters_digest.hex(),
-            "security_bits": round(verdict.security_bits, 2),
+            "security_bits": round(chain.security_bits, 2),
             "zero_knowledge": hidden,
         }
         print(json.dumps(answer))
         return
-    print(f"VALID at {verdict.security_bits:.1f} bits, statement sha256:{last.statement_digest.hex()}")
+    print(f"VALID at {chain.security_bits:.1f} bits, statement sha256:{last.statement_digest.hex()}")
     print(f"parameters sha256:{last.parameters_digest.hex()}")
-    if isinstance(verdict, ChainVerdict):
-        print(f"{len(segments)} segments, {verdict.steps} steps from step 0; the digests are the last segment's")
+    if len(chain.segments) > 1:
+        print(f"{len(chain.segments)} segments, {chain.steps} steps from step 0; the digests are the last segment's")
+    if chain.first.parameters.first_step:
+        print(
+            f"This segment starts at step {chain.first.parameters.first_step}: what came before it, and where its "
+            "batch order comes from, is shown by the segments from step 0 on only."
+        )
     if not hidden:
         print("NOT ZERO-KNOWLEDGE: this proof shows its scalars")
     if not pinned:
-        print("The statement was the prover's choice: read it, or pin it with --expect-statement or --expect-params.")
+        print(
+            "Data, first state and batch order were the prover's choice: read the statement, or pin it with "
+            "--expect-statement, or with --expect data_root=..., initial_root=... and nonce=..."
+        )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -58,6 +58,17 @@ def verify_chain(
             f"2^-{minimum_security} is required: prove segments with more security_bits"
         )
     return ChainVerdict(verdicts, sum(v.statement.parameters.steps for v in verdicts), bits_of(error))
+
+
+EXPECTABLE = ("data_root", "initial_root", "final_root", "nonce")
+
+
+def check_expected(first: Statement, last: Statement, expected: Mapping[str, bytes]) -> None:
+    """Raises StatementMismatch unless the run from `first` to `last` has these roots and nonce, by field name."""
+    for name, wanted in expected.items():
+        found: bytes = getattr(last if name == "final_root" else first, name)
+        if found != wanted:
+            raise StatementMismatch(f"{name} is {found.hex()}, expected {wanted.hex()}")
 
 
 def check_links(statements: Sequence[Statement]) -> None:

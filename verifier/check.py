@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from .channel import ReadingChannel
-from .errors import ParametersUnsafe, StatementMismatch
+from .commitment import code_of, group_rows
+from .errors import MalformedProof, ParametersUnsafe, StatementMismatch
 from .proof import decode_proof
 from .protocol import converse
-from .security import bits_of, check_security, shape_of
+from .relation import GROUPS, Relation
+from .schedule import work
+from .security import bits_of, check_promise, check_security, shape_of
 from .statement import Statement, parse_statement
 from .training import check_bounds, training_relation
 
+MAX_SCHEDULE = 1 << 22
 DEFAULT_SECURITY = 128
 LEAST_SECURITY = 100
 
@@ -58,11 +62,29 @@ def verify(
         raise StatementMismatch(f"parameters {parameters.digest().hex()}, expected {expect_parameters.hex()}")
     if not parameters.zero_knowledge and not allow_transparent:
         raise ParametersUnsafe("a transparent proof shows its scalars: it is refused unless asked for")
+    check_promise(parameters, minimum_security)
     check_bounds(parameters)
     relation = training_relation(claim)
+    body = decode_proof(proof, digest)
+    _check_size(claim, relation, len(body))
     shape = shape_of(claim, relation)
-    check_security(shape, parameters, minimum_security)
-    channel = ReadingChannel(parameters.zero_knowledge, decode_proof(proof, digest, shape.max_bytes))
+    check_security(shape, parameters)
+    if len(body) > shape.max_bytes:
+        raise MalformedProof(f"the body has {len(body)} bytes, a proof of this statement at most {shape.max_bytes}")
+    channel = ReadingChannel(parameters.zero_knowledge, body)
     converse(channel, claim, relation, shape.code, shape.pads)
     channel.close()
     return Verdict(claim, digest, parameters.digest(), shape.error, parameters.zero_knowledge)
+
+
+def _check_size(claim: Statement, relation: Relation, length: int) -> None:
+    """Refuses, before any work in its size, a statement that no proof of this length can be about, or too long a
+    schedule: a column has eight bytes a row, and the schedule is drawn index by index."""
+    p = claim.parameters
+    drawn = work(claim.samples, p.batch, p.first_step, p.steps)
+    if drawn > MAX_SCHEDULE:
+        raise ParametersUnsafe(f"the schedule has {drawn} indices to draw, at most {MAX_SCHEDULE} are verified")
+    rows = sum(count for group in GROUPS for _, count in group_rows(relation, group))
+    least = 8 * rows * code_of(p).queries
+    if length < least:
+        raise MalformedProof(f"the body has {length} bytes, a proof of this statement at least {least}")

@@ -95,8 +95,8 @@ def check_value(channel: Channel, relation: Relation, merged: Merged, code: Code
     rho and the coefficients are drawn.
     """
     mask = channel.scalars("mask value", 1)[0]
-    coefficients = channel.challenges("tensor coefficients", len(relation.tensors), code.positions)
-    rho = channel.challenge("rho", code.positions)
+    coefficients = channel.challenges("tensor coefficients", len(relation.tensors), code.positions + 1)
+    rho = channel.challenge("rho", code.positions + 1)
     claimed = Hidden(ZERO)
     scale: dict[str, Ext] = {}
     for name, coefficient in zip(relation.tensors, coefficients, strict=True):
@@ -144,19 +144,24 @@ def evaluate_on_subgroup(coefficients: Sequence[Ext], point: Sequence[Ext]) -> E
     return values[0]
 
 
-def leaf_digest(label: str, salt: bytes, column: Sequence[int]) -> bytes:
-    """SHA-256(0x00 || length of label || label || salt || column), words little-endian."""
+def leaf_digest(prefix: bytes, salt: bytes, column: Sequence[int]) -> bytes:
+    """SHA-256(prefix || salt || column), words little-endian; a prefix starts with a zero byte."""
     words = b"".join(word.to_bytes(8, "little") for word in column)
-    return hashlib.sha256(leaf_prefix(label) + salt + words).digest()
+    return hashlib.sha256(prefix + salt + words).digest()
 
 
-def leaf_prefix(label: str) -> bytes:
-    """What stands before the salt in every leaf of a tree.
+PADS_PREFIX = b"\x00pads"
 
-    The first and the last state of a segment share a label: the last one of a segment is the first one of the next.
+
+def leaf_prefix(relation: Relation, group: str) -> bytes:
+    """What stands before the salt in every leaf of a group's tree: its kind and a digest of its tensors' public shapes.
+
+    So a root binds the number of samples and all widths. The first and the last state of a segment are of one kind:
+    the last one of a segment is the first one of the next.
     """
-    name = b"state" if label in ("initial", "final") else label.encode("ascii")
-    return bytes((0, len(name))) + name
+    kind = "state" if group in ("initial", "final") else group
+    shapes = [[axis.size for axis in tensor.axes] for tensor in relation.group(group)]
+    return b"\x00" + kind.encode("ascii") + hashlib.sha256(repr((kind, shapes)).encode("ascii")).digest()[:16]
 
 
 def node_digest(left: bytes, right: bytes) -> bytes:
@@ -189,18 +194,22 @@ def root_from_leaves(positions: Sequence[int], leaves: Sequence[bytes], nodes: S
     return level[0]
 
 
-def open_tree(channel: Channel, label: str, root: bytes, rows: int, positions: Sequence[int], depth: int) -> Opened:
+def open_tree(
+    channel: Channel, label: str, prefix: bytes, root: bytes, rows: int, positions: Sequence[int], depth: int
+) -> Opened:
     """Reads columns at the positions and checks their paths to the root."""
     opened = channel.opened(label, positions, rows, sibling_count(positions, depth))
     if opened.columns:
-        leaves = [leaf_digest(label, salt, column) for salt, column in zip(opened.salts, opened.columns, strict=True)]
+        leaves = [leaf_digest(prefix, salt, column) for salt, column in zip(opened.salts, opened.columns, strict=True)]
         channel.check(
             root_from_leaves(positions, leaves, opened.nodes, depth) == root, f"the Merkle paths of {label!r}"
         )
     return opened
 
 
-def check_columns(channel: Channel, code: Code, combination: Combination, roots: dict[str, bytes]) -> None:
+def check_columns(
+    channel: Channel, relation: Relation, code: Code, combination: Combination, roots: dict[str, bytes]
+) -> None:
     """Opens every tree at the same random positions; each combined column must lie on the combined row."""
     depth = code.row_bits + code.blowup_bits
     positions = channel.positions("positions", code.queries, code.positions)
@@ -209,7 +218,9 @@ def check_columns(channel: Channel, code: Code, combination: Combination, roots:
     for group in GROUPS:
         weights = combination.weights[group]
         extra = 3 if group == "witness" else 0  # the mask row over K is three rows over F, after the tensors
-        opened = open_tree(channel, group, roots[group], len(weights) + extra, positions, depth)
+        opened = open_tree(
+            channel, group, leaf_prefix(relation, group), roots[group], len(weights) + extra, positions, depth
+        )
         packed = [pack(weight) for weight in weights]
         for k, column in enumerate(opened.columns):
             sums[k] += sum(map(mul, packed, column))

@@ -33,6 +33,6 @@ def converse(channel: Channel, statement: Statement, relation: Relation, code: C
     merged = merge.check(channel, relation, claims)
     combination = commitment.check_value(channel, relation, merged, code)
     tests = zero_knowledge.check_equations(channel, pads) if channel.zero_knowledge else None
-    commitment.check_columns(channel, code, combination, roots)
+    commitment.check_columns(channel, relation, code, combination, roots)
     if tests is not None:
         zero_knowledge.check_columns(channel, pads, tests, pads_root)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import lru_cache
 
 LABEL = b"zkgrad batch schedule v1"
 
@@ -37,7 +38,14 @@ def epoch_order(seed: bytes, epoch: int, samples: int) -> list[int]:
     return order
 
 
-def batches(seed: bytes, samples: int, batch: int, first_step: int, steps: int) -> list[list[int]]:
+def work(samples: int, batch: int, first_step: int, steps: int) -> int:
+    """How many indices `batches` draws and lists: what it costs, known beforehand."""
+    epochs = (first_step + steps) * batch // samples - first_step * batch // samples + 1
+    return epochs * samples + steps * batch
+
+
+@lru_cache(maxsize=4)  # the prover's and the verifier's passes ask for the same schedule several times
+def batches(seed: bytes, samples: int, batch: int, first_step: int, steps: int) -> tuple[tuple[int, ...], ...]:
     """Sample indices of `steps` batches from `first_step` on; batches run on across the ends of epochs."""
     place, end = first_step * batch, (first_step + steps) * batch
     flat: list[int] = []
@@ -46,4 +54,4 @@ def batches(seed: bytes, samples: int, batch: int, first_step: int, steps: int) 
         taken = epoch_order(seed, epoch, samples)[start : start + end - place]
         flat += taken
         place += len(taken)
-    return [flat[k : k + batch] for k in range(0, len(flat), batch)]
+    return tuple(tuple(flat[k : k + batch]) for k in range(0, len(flat), batch))

@@ -66,10 +66,14 @@ def shape_of(statement: Statement, relation: Relation) -> Shape:
     return Shape(code, pads, recorder, tuple(terms))
 
 
-def check_security(shape: Shape, p: Parameters, minimum: int) -> None:
-    """Refuses a statement whose error exceeds what it promises, or that promises less than the caller demands."""
+def check_promise(p: Parameters, minimum: int) -> None:
+    """Refuses a statement that promises less than the caller demands; needs no shape."""
     if p.security_bits < minimum:
         raise ParametersUnsafe(f"the statement promises {p.security_bits} bits of security, {minimum} are required")
+
+
+def check_security(shape: Shape, p: Parameters) -> None:
+    """Refuses a statement whose error exceeds what it promises."""
     if shape.error > Fraction(1, 1 << p.security_bits):
         raise ParametersUnsafe(
             f"the soundness error adds up to 2^-{shape.bits:.1f}, the statement promises 2^-{p.security_bits}"

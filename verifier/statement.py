@@ -97,7 +97,7 @@ class Statement:
         """SHA-256 of the canonical text; the proof file carries it and the transcript starts from it."""
         return hashlib.sha256(b"zkgrad statement v1\0" + self.to_bytes()).digest()
 
-    def batches(self) -> list[list[int]]:
+    def batches(self) -> tuple[tuple[int, ...], ...]:
         """The public schedule: [steps][batch] indices into the committed data set."""
         p = self.parameters
         seed = schedule_seed(self.data_root, self.origin_root, self.nonce)

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from operator import mul
 
 from .channel import LEFT, PRODUCT, RIGHT, SINGLE, Channel
-from .commitment import MARGIN_BITS, codeword_point, evaluate_polynomial, open_tree, pack, unpack
+from .commitment import MARGIN_BITS, PADS_PREFIX, codeword_point, evaluate_polynomial, open_tree, pack, unpack
 from .errors import ParametersUnsafe
-from .field import ONE, ZERO, Ext, P, root_of_unity
+from .field import ZERO, Ext, P, root_of_unity
 from .statement import Parameters
 
 MASK_ROWS = 5  # m_u, m_0, m_1, m_2, m_3
@@ -85,7 +85,7 @@ def pad_code(p: Parameters) -> PadCode:
     With e = (n - 2 k') / 2 wrong columns allowed, the low-degree test survives a query with chance 1 - e/n, the linear
     one with (e + k + k') / n and the product one with (e + 2 k') / n; all are at most 1/2 + k'/n.
     """
-    row_bits = 8 if p.security_bits >= 64 else 4
+    row_bits = 8 if p.security_bits >= 12 else 4
     target = 1 << (p.security_bits + MARGIN_BITS)
     for queries in range(1, (1 << row_bits) + 1):
         code = PadCode(row_bits, queries)
@@ -105,9 +105,12 @@ class _Tests:
 
 
 def linear_rows(channel: Channel, layout: PadLayout, gamma: Ext) -> tuple[list[list[Ext]], Ext]:
-    """All equations combined by powers of gamma: the coefficient of every pad, as rows of k, and the constant."""
+    """All equations combined by gamma, gamma^2, ...: the coefficient of every pad, as rows of k, and the constant.
+
+    No equation has the weight 1: the masks' sum over H, which the prover fixes before gamma, has it.
+    """
     rows = [[ZERO] * layout.code.row for _ in range(layout.pad_rows)]
-    constant, power = ZERO, ONE
+    constant, power = ZERO, gamma
     for expression, _ in channel.equations:
         constant = constant + expression.constant * power
         for variable, coefficient in expression.terms.items():
@@ -139,7 +142,7 @@ def check_columns(channel: Channel, code: PadCode, tests: _Tests, root: bytes) -
     layout = PadLayout(code, channel.pairs, channel.singles)
     depth = code.row_bits + BLOWUP_BITS
     positions = channel.positions("pads positions", code.queries, code.positions)
-    opened = open_tree(channel, "pads", root, 3 * layout.rows, positions, depth)
+    opened = open_tree(channel, "pads", PADS_PREFIX, root, 3 * layout.rows, positions, depth)
     if not opened.columns:
         return
     points = [codeword_point(q, code.row_bits, BLOWUP_BITS) for q in positions]
