@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-NEEDED = ("typer", "rich", "numpy", "numba", "safetensors")
+NEEDED = ("typer", "rich", "numpy", "numba", "safetensors", "threadpoolctl")
 
 
 def main() -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from .errors import OutOfRange
 
@@ -11,6 +15,20 @@ Integers = NDArray[np.int64]
 # Signed bits of a product sum: one below int64, so that a bias and a rounding half may still be added.
 LIMIT_BITS = 63
 _MANTISSA = 53
+_WORTH_SHARING = 1 << 25
+
+
+@contextmanager
+def threads_for(multiplications: int) -> Iterator[None]:
+    """Keeps the BLAS to one thread while products have no more than so many multiplications worth sharing.
+
+    Its threads wait for each other by spinning: on a busy machine small products then take a hundred times longer.
+    """
+    if multiplications >= _WORTH_SHARING:
+        yield
+        return
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 def bits_needed(low: int, high: int) -> int:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ import numpy as np
 from verifier.statement import Parameters
 
 from .errors import InputInvalid, OutOfRange
-from .exact import LIMIT_BITS, Integers, bits_needed, matmul_exact, round_half_up
+from .exact import LIMIT_BITS, Integers, bits_needed, matmul_exact, round_half_up, threads_for
 from .loss import loss_gradient, squared_error
 
 Progress = Callable[[int], None]
@@ -211,6 +212,24 @@ def _steps(
     for layer in range(p.layers):
         watch.see("weight", layer, weights[layer])
         watch.see("weight", layer, biases[layer])
+    largest = p.batch * max(d_in * d_out for d_in, d_out in pairwise(p.widths))
+    with threads_for(largest):
+        _loop(p, weights, biases, inputs, targets, schedule, watch, record, on_step)
+    return State(tuple(weights), tuple(biases))
+
+
+def _loop(
+    p: Parameters,
+    weights: list[Integers],
+    biases: list[Integers],
+    inputs: Integers,
+    targets: Integers,
+    schedule: Integers,
+    watch: _Watch,
+    record: Callable[[int, _Pass], None] | None,
+    on_step: Progress | None,
+) -> None:
+    """The steps themselves; updates weights and biases in place."""
     for t in range(p.steps):
         watch.step = p.first_step + t
         x, target = inputs[schedule[t]], targets[schedule[t]]
@@ -224,7 +243,6 @@ def _steps(
             record(t, run)
         if on_step is not None:
             on_step(t + 1)
-    return State(tuple(weights), tuple(biases))
 
 
 def train(

@@ -1,4 +1,4 @@
-"""One BLAS thread for all tests: their products are small, and waiting threads starve whatever else is running."""
+"""One BLAS thread for all tests (the float64 comparison too): waiting threads starve whatever else is running."""
 
 from __future__ import annotations
 
