@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from prover.backends.interface import Backend
 from prover.choose import (
     MAX_MULTIPLIER,
+    check_schedule,
     choose_parameters,
     choose_rows,
     draft_parameters,
@@ -180,6 +181,7 @@ def begin(options: Options, backend: Backend, stages: Stages) -> Committed:
     initial = (
         initial_state(widths, draft.weight_bits) if options.initial is None else load_state(options.initial, draft)
     )
+    check_schedule(draft, len(inputs))
     stages.stage("dry run")
     chosen, _ = choose_parameters(draft, initial, inputs, targets, stages.counter(draft.steps))
     parameters = choose_rows(chosen, len(inputs))
@@ -224,6 +226,7 @@ def following(run: Run, steps: int, rates: str | None) -> Statement:
         p, first_step=p.first_step + p.steps, steps=steps, rates=whole[:1] if len(set(whole)) == 1 else whole
     )
     check_bounds(parameters)
+    check_schedule(parameters, s.samples)
     return dataclasses.replace(s, parameters=parameters, initial_root=s.final_root, final_root=bytes(32))
 
 

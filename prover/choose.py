@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from verifier.check import MAX_SCHEDULE
 from verifier.errors import ParametersUnsafe
-from verifier.schedule import batches
+from verifier.schedule import batches, work
 from verifier.security import check_security, shape_of
 from verifier.statement import Parameters, Statement
 from verifier.training import check_bounds, training_relation
@@ -200,6 +201,17 @@ def choose_parameters(
         if widths["target_width"] > min(16, draft.table_bits):
             raise OutOfRange(f"targets need {widths['target_width']} bits; scale them down")
     return dataclasses.replace(draft, **widths), observed
+
+
+def check_schedule(parameters: Parameters, samples: int) -> None:
+    """ParametersUnsafe for a run whose schedule is longer than verifiers draw; cheap, so that it can come first."""
+    p = parameters
+    drawn = work(samples, p.batch, p.first_step, p.steps)
+    if drawn > MAX_SCHEDULE:
+        raise ParametersUnsafe(
+            f"the schedule of {p.steps} steps has {drawn} indices to draw, at most {MAX_SCHEDULE} are verified: "
+            "prove fewer steps at a time"
+        )
 
 
 def choose_rows(parameters: Parameters, samples: int) -> Parameters:

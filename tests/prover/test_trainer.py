@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from prover.choose import (
+    check_schedule,
     choose_parameters,
     choose_rows,
     draft_parameters,
@@ -394,6 +395,12 @@ def test_rows_cannot_be_chosen_for_an_unsafe_run(change, message):
     p = dataclasses.replace(draft(), **change)
     with pytest.raises(ParametersUnsafe, match=message):
         choose_rows(p, 20)
+
+
+def test_a_schedule_longer_than_verifiers_draw_is_refused_before_any_work():
+    check_schedule(dataclasses.replace(draft(), steps=30_000, batch=64), 1797)
+    with pytest.raises(ParametersUnsafe, match="at most 4194304 are verified"):
+        check_schedule(dataclasses.replace(draft(), steps=60_000, batch=64), 5_000_000)
 
 
 def test_initial_weights_are_he_uniform_and_fresh():
