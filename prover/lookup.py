@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 
 from verifier.field import ZERO, Ext
 from verifier.lookup import Block, layout
-from verifier.relation import Form, Relation
+from verifier.relation import Form, Lookup, Relation
+from verifier.relation import Table as PublicTable
 from verifier.tables import second_column
 
 from .backends import memory
@@ -32,14 +34,12 @@ def prove(backend: Backend, relation: Relation, witness: Witness) -> Script[None
         (batch,) = yield Draw("lookup batch", 1)
         layer = _Stored(backend, *levels.pop()) if levels else leaves
         rounds, point = point, []
-        eq = backend.eq_table(rounds[1:])
         for number in range(len(rounds)):
+            eq = backend.eq_table(rounds[number + 1 :])
             yield Say("lookup round", layer.round(eq, batch))
             (challenge,) = yield Draw("lookup round", 1)
             layer = layer.fold(challenge)
             point.append(challenge)
-            if number + 1 < len(rounds):
-                eq = _without_first(backend, eq)
         p0, p1, q0, q1 = layer.ends()
         yield Say("lookup end", [p0 + q0 * batch, q1])
         yield Say("lookup end", [p1, q0])
@@ -79,9 +79,10 @@ class Leaves:
         self.depth = shape.depth
         self._blocks = shape.blocks
 
-    def part(self, start: int, size: int) -> Level:
-        """Leaves start .. start + size - 1, both powers-of-two aligned: K[3, size] each. Unused ones are 0/1."""
-        p, q = memory.zeros(3, size), memory.zeros(3, size)
+    def _fill(self, p: Table, q: Table, start: int) -> None:
+        """Writes leaves start, start + 1, ... into numerators and denominators [3, size]. Unused ones are 0/1."""
+        size = p.shape[1]
+        p[:], q[:] = 0, 0
         q[0] = 1
         for block in self._blocks:
             low, high = max(start, block.offset), min(start + size, block.offset + (1 << block.bits))
@@ -89,12 +90,19 @@ class Leaves:
                 own = slice(low - block.offset, high - block.offset)
                 p[0, low - start : high - start] = self._numerators(block, own)
                 q[:, low - start : high - start] = self._denominators(block, own)
-        return p, q
 
     def _numerators(self, block: Block, own: slice) -> Table | int:
         if block.lookup is None:
             return to_field(-self._witness.tensors[f"count:{block.table.name}"][own].astype(np.int64))
-        return counted(self._relation, block.lookup)[own].astype(np.uint64) if block.lookup.masked else 1
+        return self._inside(block.lookup)[own] if block.lookup.masked else 1
+
+    @cache  # noqa: B019 - lives as long as one proof
+    def _inside(self, lookup: Lookup) -> Table:
+        return counted(self._relation, lookup).astype(np.uint64)
+
+    @cache  # noqa: B019
+    def _second(self, table: PublicTable) -> Table:
+        return np.array(second_column(table), dtype=np.uint64)
 
     def _denominators(self, block: Block, own: slice) -> Table:
         """alpha - (id + beta x + beta^2 y)."""
@@ -103,7 +111,7 @@ class Leaves:
         out[:] = np.array(self._alpha - block.table.identity - beta * shift, dtype=np.uint64)[:, None]
         if block.lookup is None:
             self._backend.accumulate(out, -beta, np.arange(own.start, own.stop, dtype=np.uint64))
-            self._backend.accumulate(out, -(beta * beta), np.array(second_column(block.table), dtype=np.uint64)[own])
+            self._backend.accumulate(out, -(beta * beta), self._second(block.table)[own])
             return out
         self._subtract(out, beta, block.lookup.x, own)
         if block.lookup.y is not None:
@@ -125,8 +133,11 @@ class Leaves:
 
     def _gather(self, start: int, step: int, count: int, size: int) -> Level:
         """Slices at start, start + step, ..., one after the other in each plane."""
-        parts = [self.part(start + k * step, size) for k in range(count)]
-        return (np.concatenate([p for p, _ in parts], axis=1), np.concatenate([q for _, q in parts], axis=1))
+        p, q = memory.empty(3, count * size), memory.empty(3, count * size)
+        for k in range(count):
+            span = slice(k * size, (k + 1) * size)
+            self._fill(p[:, span], q[:, span], start + k * step)
+        return p, q
 
     def _quarters(self, eq_size: int) -> Iterator[tuple[int, int, Table, Table]]:
         """Slices of the four quarters (child, first bit of x), as tables (3, 2, 2 * size)."""
@@ -154,7 +165,7 @@ class Leaves:
 
     def ends(self) -> list[Ext]:
         """p0, p1, q0, q1 of a tree of two leaves."""
-        return _Stored(self._backend, *self.part(0, 2)).ends()
+        return _Stored(self._backend, *self._gather(0, 1, 2, 1)).ends()
 
 
 def _slices(total: int) -> Iterator[tuple[int, int]]:
@@ -168,9 +179,3 @@ def _tree(backend: Backend, leaves: Leaves) -> list[Level]:
     while levels[-1][0].shape[1] > 1:
         levels.append(backend.fraction_layer(*levels[-1]))
     return levels
-
-
-def _without_first(backend: Backend, eq: Table) -> Table:
-    """eq(z_2 .. z_m, .) from eq(z_1 .. z_m, .): the halves add up, since eq(z_1, 0) + eq(z_1, 1) = 1."""
-    half = eq.shape[1] // 2
-    return backend.add(np.ascontiguousarray(eq[:, :half]), np.ascontiguousarray(eq[:, half:])) if half else eq

@@ -12,6 +12,7 @@ from verifier.merge import committed_bits, degrees
 from verifier.relation import Relation
 
 from . import sumcheck
+from .backends import memory
 from .backends.interface import Backend, Table
 from .dialogue import Draw, Script
 from .sumcheck import ProductTerm
@@ -65,7 +66,7 @@ def _linear(
     out = []
     for signature, weighted in groups.items():
         size = 1 << committed_bits(relation, signature[0][0])
-        total = np.zeros((3, size), dtype=np.uint64)
+        total = memory.zeros(3, size)
         for scale, weight in weighted:
             add_weight(backend, total, scale, weight)
         out.append([total, _combined(backend, witness, signature, size)])
@@ -75,7 +76,7 @@ def _linear(
 def _combined(backend: Backend, witness: Witness, signature: Signature, size: int) -> Table:
     if len(signature) == 1 and signature[0][1] == ONE:
         return padded(witness.tensors[signature[0][0]], size)
-    out = np.zeros((3, size), dtype=np.uint64)
+    out = memory.zeros(3, size)
     for name, coefficient in signature:
         backend.accumulate(out, coefficient, padded(witness.tensors[name], size))
     return out
@@ -97,7 +98,8 @@ def _products(
             if len(term.tensors) != 2:
                 continue
             sizes[term.tensors] = size = 1 << committed_bits(relation, term.tensors[0])
-            table = weights.setdefault(term.tensors, np.zeros((3, size), dtype=np.uint64))
+            table = weights[term.tensors] if term.tensors in weights else memory.zeros(3, size)
+            weights[term.tensors] = table
             add_weight(backend, table, coefficient * term.coefficient, term.weight)
     return [
         [table, *(padded(witness.tensors[name], sizes[names]) for name in names)] for names, table in weights.items()
@@ -121,7 +123,7 @@ def add_weight(backend: Backend, out: Table, scale: Ext, weight: Weight) -> None
 
 def outer(backend: Backend, a: Table, b: Table) -> Table:
     """K[3, m n] of a_i b_j."""
-    out = np.zeros((3, a.shape[1] * b.shape[1]), dtype=np.uint64)
+    out = memory.zeros(3, a.shape[1] * b.shape[1])
     backend.outer_accumulate(out, a, b)
     return out
 
