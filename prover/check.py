@@ -17,7 +17,7 @@ from verifier.statement import Statement
 from .errors import WitnessUnsatisfied
 from .exact import Integers, matmul_exact
 from .session import run_integers
-from .trainer import Trace
+from .trainer import Trace, public_state
 from .witness import lookup_rows
 
 Progress = Callable[[str], None]
@@ -78,7 +78,11 @@ def check_run(
     held["identities"] = _check_identities(run)
     progress("steps")
     for name, history in relation.histories.items():
-        run.weights[name] = run.form(history.initial) - history.offset
+        if history.initial is None:
+            first = public_state(relation.parameters, statement.initial_root)
+            run.weights[name] = (first.biases if history.rows is None else first.weights)[history.layer]
+        else:
+            run.weights[name] = run.form(history.initial) - history.offset
     for step in range(relation.parameters.steps):
         for einsum in relation.einsums:
             held["products"] += _check_einsum(run, einsum, step)

@@ -184,7 +184,8 @@ def _histories(
 ) -> Script[None]:
     backend = folder.backend
     for query in queries:
-        yield Say("initial state", [folder.state_value(query.history, query.rows, query.columns)])
+        if relation.histories[query.history].initial is not None:
+            yield Say("initial state", [folder.state_value(query.history, query.rows, query.columns)])
     batch = yield Draw("history batch", len(queries))
     terms = []
     for coefficient, query in zip(batch, queries, strict=True):

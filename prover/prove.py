@@ -116,6 +116,8 @@ def _standing(job: Job, backend: Backend, progress: Progress, strict: bool) -> d
     s = job.statement
     groups = {}
     for group, root in zip(STANDING, (s.data_root, s.initial_root, s.final_root), strict=True):
+        if not job.relation.group(group):
+            continue  # a public first state is not committed
         groups[group] = commit_group(
             backend, job.relation, job.shape.code, group, job.witness.tensors, job.blindings[group]
         )

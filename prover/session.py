@@ -63,8 +63,11 @@ def commit_start(
     targets: Integers,
     initial: State,
     randomness: Randomness | None = None,
+    seed: bytes | None = None,
 ) -> tuple[Statement, dict[str, Blinding]]:
     """Commits the data set and the initial state of a run that starts at step 0.
+
+    With parameters.initial = "public-seed" the state is that of `seed`, which takes the place of its root.
 
     Returns a statement whose nonce and final root are still zero, and the secret blindings of "data" and
     "initial". The auditor draws the nonce after seeing these two roots; `batches` of the statement with it is
@@ -75,9 +78,14 @@ def commit_start(
     draft = Statement(parameters, len(inputs), zero, zero, zero, zero, zero)
     relation = training_relation(draft)
     data = _commit(backend, draft, "data", data_integers(inputs, targets, relation), randomness)
-    state = _commit(backend, draft, "initial", state_integers(initial, "initial", relation), randomness)
-    statement = dataclasses.replace(draft, data_root=data[0], initial_root=state[0], origin_root=state[0])
-    return statement, {"data": data[1], "initial": state[1]}
+    blindings = {"data": data[1]}
+    if seed is None:
+        root, blindings["initial"] = _commit(
+            backend, draft, "initial", state_integers(initial, "initial", relation), randomness
+        )
+    else:
+        root = seed
+    return dataclasses.replace(draft, data_root=data[0], initial_root=root, origin_root=root), blindings
 
 
 def commit_final(
@@ -101,5 +109,6 @@ def assemble(
     """Everything `prover.prove.prove` needs. WitnessUnsatisfied when a value is outside its table."""
     relation, shape = prepare(statement, minimum_security)
     integers = run_integers(relation, inputs, targets, trace)
-    witness = build_witness(backend, relation, integers, derived_integers(trace, relation))
+    derived = derived_integers(trace, relation)
+    witness = build_witness(backend, relation, integers, derived, seed=statement.initial_root)
     return Job(statement, relation, shape, witness, blindings)

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from verifier.initial import public_weights
 from verifier.statement import Parameters
 
 from .errors import InputInvalid, OutOfRange
@@ -39,6 +40,12 @@ class State:
 
     weights: tuple[Integers, ...]
     biases: tuple[Integers, ...]
+
+
+def public_state(p: Parameters, seed: bytes) -> State:
+    """The first state that a public seed of 32 bytes stands for; biases are zero."""
+    weights = tuple(np.array(matrix, dtype=np.int64) for matrix in public_weights(p, seed))
+    return State(weights, tuple(np.zeros(width, dtype=np.int64) for width in p.widths[1:]))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from verifier.tables import second_column
 from .backends.interface import Backend, Table
 from .errors import WitnessUnsatisfied
 from .loss import cross_entropy
-from .trainer import State, Trace
+from .trainer import State, Trace, public_state
 
 Integers = NDArray[np.int64]
 
@@ -56,8 +56,13 @@ def limbs(values: Integers, width: int, p: Parameters) -> list[Integers]:
 
 
 def state_integers(state: State, prefix: str, relation: Relation) -> dict[str, Integers]:
-    """The offset-binary limbs of a state, by tensor name ("initial" or "final" as prefix), padded and flat."""
+    """The offset-binary limbs of a state, by tensor name ("initial" or "final" as prefix), padded and flat.
+
+    None for a first state from a public seed, which is not committed.
+    """
     p, out = relation.parameters, {}
+    if not relation.group(prefix):
+        return {}
     for l in range(p.layers):
         for name, values in ((f"W{l}", state.weights[l]), (f"b{l}", state.biases[l])):
             for k, limb in enumerate(limbs(values + (1 << (p.weight_width - 1)), p.weight_width, p)):
@@ -163,14 +168,21 @@ def build_witness(
     integers: Mapping[str, Integers],
     derived: Mapping[str, Integers],
     strict: bool = True,
+    seed: bytes = bytes(32),
 ) -> Witness:
-    """All tables of a proof from the padded integers of every committed and derived tensor."""
+    """All tables of a proof from the padded integers of every committed and derived tensor; `seed` is the first
+    state's, where that is public."""
     tensors = {name: to_field(values) for name, values in integers.items()}
     tensors |= count_lookups(backend, relation, integers, strict)
     states = {}
     for name, history in relation.histories.items():
         axes = [history.columns] if history.rows is None else [history.rows, history.columns]
         inside = pad(np.ones([axis.size for axis in axes], dtype=np.int64), axes)
-        states[name] = to_field(evaluate_form(history.initial, integers) - history.offset * inside)
+        if history.initial is None:
+            first = public_state(relation.parameters, seed)
+            values = (first.biases if history.rows is None else first.weights)[history.layer]
+            states[name] = to_field(pad(values, axes))
+        else:
+            states[name] = to_field(evaluate_form(history.initial, integers) - history.offset * inside)
     ordered = {name: tensors[name] for name in relation.tensors}
     return Witness(ordered, {name: to_field(values) for name, values in derived.items()}, states)

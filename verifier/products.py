@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from . import sumcheck
+from . import initial, sumcheck
 from .channel import Channel, Hidden, Pair
 from .claims import Claim, at_axes, form_claim, inside, tail
 from .field import ONE, ZERO, Ext, equality, equality_table, total
 from .relation import Axis, Einsum, Form, History, Relation
-from .statement import Parameters
+from .statement import Parameters, Statement
 
 Point = tuple[Ext, ...]
 
@@ -167,17 +167,21 @@ def _finish(
     return pair.product * gap
 
 
-def check_histories(channel: Channel, relation: Relation, weights: Sequence[WeightClaim]) -> list[Claim]:
+def check_histories(
+    channel: Channel, statement: Statement, relation: Relation, weights: Sequence[WeightClaim]
+) -> list[Claim]:
     """Resolves weight claims: initial part minus a batched sumcheck over (tau, b) of kernel * activation * gradient."""
     t, b, _ = _axes(relation)
     claims: list[Claim] = []
     sums = []
     for weight in weights:
         history = relation.histories[weight.history]
-        start = channel.scalars("initial state", 1)[0]
-        claims.append(
-            state_claim(f"initial:{weight.history}", history, history.initial, weight.rows, weight.columns, start)
-        )
+        if history.initial is None:
+            start = Hidden(_public_start(relation, statement, history, weight))
+        else:
+            start = channel.scalars("initial state", 1)[0]
+            name = f"initial:{weight.history}"
+            claims.append(state_claim(name, history, history.initial, weight.rows, weight.columns, start))
         sums.append(start * weight.kernel.initial - weight.value)
     batch = channel.challenges("history batch", len(sums), 1)
     end, claim = sumcheck.check(channel, "history", _dot(batch, sums), [3] * t.bits + [2] * b.bits)
@@ -192,6 +196,13 @@ def check_histories(channel: Channel, relation: Relation, weights: Sequence[Weig
         claim = claim - value * (coefficient * kernels[weight.kernel] * history.scale)
     channel.zero(claim, "the history sumcheck")
     return claims
+
+
+def _public_start(relation: Relation, statement: Statement, history: History, weight: WeightClaim) -> Ext:
+    """The first state at a point, from its seed; biases start at zero."""
+    if weight.rows is None:
+        return ZERO
+    return initial.evaluate(relation.parameters, statement.initial_root, history.layer, weight.rows, weight.columns)
 
 
 def _gradient_end(

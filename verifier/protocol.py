@@ -27,7 +27,7 @@ def converse(channel: Channel, statement: Statement, relation: Relation, code: C
     points = products.draw_points(channel, relation)
     einsum_claims, weights = products.check_einsums(channel, relation, points)
     claims += einsum_claims
-    claims += products.check_histories(channel, relation, weights)
+    claims += products.check_histories(channel, statement, relation, weights)
     claims += selection.direct_claims(statement, relation, points)
 
     merged = merge.check(channel, relation, claims)

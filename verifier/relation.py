@@ -63,19 +63,21 @@ class Masked:
 class History:
     """A derived tensor over (t, i, j): W_t = initial - sum over earlier steps tau of scale * A_tau^T G_tau.
 
-    `activations` is None for a bias, whose gradient is `scale` * sum_b G. The initial state is offset binary:
+    `activations` is None for a bias, whose gradient is `scale` * sum_b G. `initial` is None for a public first state,
+    which the verifier evaluates itself as that of `layer`; a committed one is offset binary:
     form - offset * [inside the public size].
     """
 
     name: str
     rows: Axis | None
     columns: Axis
-    initial: Form
+    initial: Form | None
     final: Form
     offset: int
     activations: str | None
     gradients: str
     scale: int
+    layer: int
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ LOSSES = ("mse", "ce")
 ACTIVATIONS = ("relu",)
 OPTIMIZERS = ("sgd",)
 TARGETS = ("one-hot", "values")
+INITIALS = ("committed", "public-seed")
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Parameters:
 
     Integers: activations at scale 2^a (`activation_bits`), gradients at 2^g (`gradient_bits`), weights at 2^w with
     w = a + g + e; step t is W <- W - k_t A^T G exactly, so that its lr / batch = k_t 2^-e (`rate_bits` = e). The
-    multipliers k_t are `rates`: one for all steps, or one a step.
+    multipliers k_t are `rates`: one for all steps, or one a step. With `initial` = "public-seed" the first state is
+    not committed but expanded from a seed, which stands in the place of its root; see `initial.py`.
     Widths are bits of a signed two's-complement range [-2^(width-1), 2^(width-1)) proven for every entry; the one
     exception is target_width = 1 of one-hot targets, proven to be 0 or 1. Targets stand at scale 2^target_bits.
     """
@@ -57,6 +59,7 @@ class Parameters:
     security_bits: int
     zero_knowledge: bool
     rates: tuple[int, ...] = (1,)
+    initial: str = "committed"
 
     def rate(self, step: int) -> int:
         """k_t of a step counted from this segment's first, 0 <= step < steps."""
@@ -132,6 +135,7 @@ _CHOICES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "loss": ("training", "loss", LOSSES),
     "optimizer": ("training", "optimizer", OPTIMIZERS),
     "target": ("training", "target", TARGETS),
+    "initial": ("training", "initial", INITIALS),
 }
 _COMMITMENTS = {
     "data_root": ("data", "root"),
@@ -257,6 +261,8 @@ def _consistent(s: Statement) -> None:
     for name in ("input_width", "target_width", "activation_width", "output_width", "backward_width", "error_width"):
         if getattr(p, name) > p.table_bits:
             raise MalformedStatement(f"{name} = {getattr(p, name)} exceeds table_bits = {p.table_bits}")
+    if p.initial == "public-seed" and p.first_step != 0:
+        raise MalformedStatement("only a run that starts at step 0 can start from a public seed")
     if p.first_step == 0 and s.origin_root != s.initial_root:
         raise MalformedStatement("a run that starts at step 0 has its own initial root as schedule.origin")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .errors import ParametersUnsafe
 from .field import P
+from .initial import bound as initial_bound
 from .relation import (
     Axis,
     Einsum,
@@ -206,7 +207,9 @@ def _states(build: _Builder) -> dict[str, History]:
     for l in range(p.layers):
         rows, columns = build.f[l], build.f[l + 1]
         for name, axes in ((f"W{l}", (rows, columns)), (f"b{l}", (columns,))):
-            initial = build.limbs(f"initial.{name}", "initial", p.weight_width, axes, checked=True)
+            initial = None
+            if p.initial == "committed":
+                initial = build.limbs(f"initial.{name}", "initial", p.weight_width, axes, checked=True)
             final = build.limbs(f"final.{name}", "final", p.weight_width, axes, checked=False)
             is_bias = len(axes) == 1
             histories[name] = History(
@@ -219,6 +222,7 @@ def _states(build: _Builder) -> dict[str, History]:
                 None if is_bias else f"A{l}",
                 f"G{l}",
                 1 << p.activation_bits if is_bias else 1,
+                l,
             )
     return histories
 
@@ -258,6 +262,13 @@ def integer_bounds(p: Parameters) -> dict[str, int]:
 
 def check_bounds(p: Parameters) -> None:
     """Refuses parameters for which equality mod p would not be equality of integers."""
+    if p.initial == "public-seed":
+        for layer in range(p.layers):
+            if initial_bound(p, layer) >= 1 << (p.weight_width - 1):
+                raise ParametersUnsafe(
+                    f"first weights of layer {layer} may reach {initial_bound(p, layer)}, more than weight_width = "
+                    f"{p.weight_width} bits hold"
+                )
     for place, bound in integer_bounds(p).items():
         if bound >= P // 2:
             raise ParametersUnsafe(
