@@ -2,108 +2,33 @@
 
 from __future__ import annotations
 
+from .builder import Builder, forward, states, targets
 from .errors import ParametersUnsafe
+from .evaluation import accuracy_relation
 from .field import P
 from .initial import bound as initial_bound
-from .relation import (
-    Axis,
-    Einsum,
-    Form,
-    History,
-    Identity,
-    Lookup,
-    Masked,
-    Part,
-    Relation,
-    Selection,
-    Table,
-    Tensor,
-    limb_widths,
-    linear,
-)
+from .relation import Einsum, Form, Identity, Lookup, Part, Relation, Table, linear
 from .statement import Parameters, Statement
 
 
-class _Builder:
-    def __init__(self, statement: Statement) -> None:
-        self.p = statement.parameters
-        self.statement = statement
-        self.t, self.b = Axis("t", self.p.steps), Axis("b", self.p.batch)
-        self.f = [Axis("f", width) for width in self.p.widths]
-        self.tensors: dict[str, Tensor] = {}
-        self.masked: dict[str, Masked] = {}
-        self.lookups: list[Lookup] = []
-        self.identities: list[Identity] = []
-
-    def tensor(self, name: str, group: str, *axes: Axis) -> str:
-        self.tensors[name] = Tensor(name, group, axes)
-        return name
-
-    def define(self, name: str, feature: Axis, form: Form) -> None:
-        self.masked[name] = Masked(name, (self.t, self.b, feature), form)
-
-    def batch_tensor(self, name: str, feature: Axis) -> str:
-        return self.tensor(name, "witness", self.t, self.b, feature)
-
-    def limbs(self, name: str, group: str, width: int, axes: tuple[Axis, ...], checked: bool) -> Form:
-        """Commits a number as limbs, each looked up when `checked`; returns their weighted sum."""
-        terms: list[tuple[int, str]] = []
-        for k, bits in enumerate(limb_widths(width, self.p.table_bits)):
-            limb = self.tensor(f"{name}.{k}", group, *axes)
-            terms.append((1 << (k * self.p.table_bits), limb))
-            if checked:
-                self.range(limb, linear((1, limb)), bits, 0)
-        return linear(*terms)
-
-    def range(self, name: str, form: Form, bits: int, shift: int) -> None:
-        self.lookups.append(Lookup(f"range:{name}", Table("range", bits), form, shift))
-
-    def signed(self, name: str, form: Form, width: int) -> None:
-        self.range(name, form, width, 1 << (width - 1))
-
-
 def training_relation(statement: Statement) -> Relation:
-    """The relation of T steps of integer SGD on a ReLU network with mean squared error.
+    """The relation of T steps of integer SGD on a ReLU network; of an accuracy, if that is the statement's task.
 
     Tensors per layer l: Y (rounded pre-activation), D = [Y > 0] (hidden layers), limbs of the forward remainder,
     GA (rounded gradient at the layer's input) and limbs of its remainder. A and G are derived, never committed.
     """
-    build = _Builder(statement)
+    if statement.parameters.task == "accuracy":
+        return accuracy_relation(statement)
+    build = Builder(statement)
     p, t, b, f = build.p, build.t, build.b, build.f
     last, w = p.layers - 1, p.weight_bits
-    einsums: list[Einsum] = []
     rounding = -(1 << (w - 1))
-    _inputs(build)
-    for l in range(p.layers):
-        y = build.batch_tensor(f"Y{l}", f[l + 1])
-        remainder = build.limbs(f"R{l}", "witness", w, (t, b, f[l + 1]), checked=True)
-        if l < last:
-            d = build.batch_tensor(f"D{l}", f[l + 1])
-            build.lookups.append(
-                Lookup(
-                    f"relu:{y}",
-                    Table("relu", p.activation_width),
-                    linear((1, y)),
-                    1 << (p.activation_width - 1),
-                    linear((1, d)),
-                )
-            )
-            build.define(f"A{l + 1}", f[l + 1], Form(((1, (y, d)),)))
-        else:
-            build.signed(y, linear((1, y)), p.output_width)
-        einsums.append(
-            Einsum(
-                f"forward:{l}",
-                Form(((1 << w, (y,)), *remainder.terms)),
-                (t, b, f[l + 1]),
-                rounding,
-                f"A{l}",
-                f"W{l}",
-                False,
-                f"b{l}",
-            )
-        )
-    _loss(build)
+    einsums = forward(build)
+    target = targets(build)
+    if p.loss == "ce":
+        _cross_entropy(build, target)
+    else:
+        _squared_error(build, target)
     for l in range(last, 0, -1):
         ga = build.batch_tensor(f"GA{l}", f[l])
         remainder = build.limbs(f"RG{l}", "witness", w, (t, b, f[l]), checked=True)
@@ -121,46 +46,11 @@ def training_relation(statement: Statement) -> Relation:
                 None,
             )
         )
-    histories = _states(build)
-    selections = _data(build)
-    relation = Relation(
-        p,
-        build.tensors,
-        build.masked,
-        histories,
-        tuple(build.lookups),
-        tuple(einsums),
-        selections,
-        tuple(build.identities),
-        tuple(histories),
-    )
-    for table in relation.tables():
-        build.tensor(f"count:{table.name}", "witness", Axis("table", 1 << table.bits))
-    return relation
+    histories = states(build)
+    return build.relation(einsums, histories, tuple(histories))
 
 
-def _inputs(build: _Builder) -> None:
-    x = build.batch_tensor("input", build.f[0])
-    build.signed(x, linear((1, x)), build.p.input_width)
-    build.define("A0", build.f[0], linear((1, x)))
-
-
-def _loss(build: _Builder) -> None:
-    """The targets' ranges, and the gradient of the last layer's output."""
-    p, axes = build.p, (build.t, build.b, build.f[-1])
-    target = build.batch_tensor("target", build.f[-1])
-    if p.target == "one-hot":
-        build.range(target, linear((1, target)), 1, 0)
-        build.identities.append(Identity("one-hot", axes, (Part(1, (target,), True),), 1, masked=True))
-    else:
-        build.signed(target, linear((1, target)), p.target_width)
-    if p.loss == "ce":
-        _cross_entropy(build, target)
-    else:
-        _squared_error(build, target)
-
-
-def _squared_error(build: _Builder, target: str) -> None:
+def _squared_error(build: Builder, target: str) -> None:
     """Mean squared error: G = 2^(g-a) * (Y - 2^(a - target_bits) * target), the difference range-checked."""
     p, last = build.p, build.p.layers - 1
     up = 1 << (p.activation_bits - p.target_bits)
@@ -174,7 +64,7 @@ def exponential_top(p: Parameters) -> int:
     return ((1 << p.table_bits) - 1) // p.widths[-1]
 
 
-def _cross_entropy(build: _Builder, target: str) -> None:
+def _cross_entropy(build: Builder, target: str) -> None:
     """Softmax cross entropy over C classes, every quantity an integer and unique:
 
     top = max_j Y_j, by a one-hot choice with sum_j choice_j Y_j = top and top - Y_j in the table's domain;
@@ -202,38 +92,6 @@ def _cross_entropy(build: _Builder, target: str) -> None:
     build.define(f"G{p.layers - 1}", build.f[-1], linear((1, share), (-unit, target)))
 
 
-def _states(build: _Builder) -> dict[str, History]:
-    p, histories = build.p, {}
-    for l in range(p.layers):
-        rows, columns = build.f[l], build.f[l + 1]
-        for name, axes in ((f"W{l}", (rows, columns)), (f"b{l}", (columns,))):
-            initial = None
-            if p.initial == "committed":
-                initial = build.limbs(f"initial.{name}", "initial", p.weight_width, axes, checked=True)
-            final = build.limbs(f"final.{name}", "final", p.weight_width, axes, checked=False)
-            is_bias = len(axes) == 1
-            histories[name] = History(
-                name,
-                None if is_bias else rows,
-                columns,
-                initial,
-                final,
-                1 << (p.weight_width - 1),
-                None if is_bias else f"A{l}",
-                f"G{l}",
-                1 << p.activation_bits if is_bias else 1,
-                l,
-            )
-    return histories
-
-
-def _data(build: _Builder) -> tuple[Selection, ...]:
-    n = Axis("n", build.statement.samples)
-    build.tensor("data.input", "data", n, build.f[0])
-    build.tensor("data.target", "data", n, build.f[-1])
-    return (Selection("select:input", "input", "data.input"), Selection("select:target", "target", "data.target"))
-
-
 def integer_bounds(p: Parameters) -> dict[str, int]:
     """The largest magnitude each integer of the relation can have, given the proven ranges and the number of steps.
 
@@ -241,9 +99,9 @@ def integer_bounds(p: Parameters) -> dict[str, int]:
     |Z| <= d_in max|A| max|W_t| + 2^a max|bias|, and the same backward. Cross entropy has |G| <= 2^g at its output.
     """
     last, bounds = p.layers - 1, {}
-    moves = sum(p.rate(t) for t in range(p.steps))
+    moves = sum(p.rate(t) for t in range(p.steps)) if p.task == "training" else 0
     largest_error = 1 << p.gradient_bits
-    if p.loss == "mse":
+    if p.task == "training" and p.loss == "mse":
         largest_error = 1 << (p.gradient_bits - p.activation_bits + p.error_width - 1)
     for l in range(p.layers):
         a = 1 << ((p.input_width if l == 0 else p.activation_width) - 1)
@@ -254,7 +112,7 @@ def integer_bounds(p: Parameters) -> dict[str, int]:
         output = (1 << (p.weight_bits + y_width)) + (1 << p.weight_bits)
         bounds[f"weights of layer {l}"] = max(weight, bias)
         bounds[f"forward sums of layer {l}"] = p.widths[l] * a * weight + (bias << p.activation_bits) + output
-        if l:
+        if l and moves:
             back = (1 << (p.weight_bits + p.backward_width)) + (1 << p.weight_bits)
             bounds[f"backward sums of layer {l}"] = p.widths[l + 1] * g * weight + back
     return bounds
