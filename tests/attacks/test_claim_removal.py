@@ -30,13 +30,21 @@ from verifier.relation import Relation
 from verifier.statement import Parameters
 
 NARROW = preset(weight_width=13)  # weights in +-2: limbs of 6, 6 and 1 bits
-VALUES = preset(target="values", target_width=5)
+VALUES = preset(target="values", target_bits=3, target_width=3)
 
 
 def _quiet_feature(start: Arrays) -> None:
     """Feature 0 has no weight, so that its value can be large."""
     for column in range(7):
         set_state("W0", (0, column), 0, 17)(start)
+
+
+def _weak_start(start: Arrays) -> None:
+    """All weights zero and one faint neuron, so that a large weight overflows nothing else."""
+    for name, rows, columns in (("W0", 5, 7), ("W1", 7, 3)):
+        for limb, value in enumerate((0, 0, 1)):
+            start[f"initial.{name}.{limb}"][:rows, :columns] = value
+    start["initial.b0.1"][0] = 4
 
 
 def _leak(x: Arrays) -> None:
@@ -84,7 +92,8 @@ for _name in ("W0", "b0", "W1", "b1"):
     _index = (0, 0) if _name[0] == "W" else (0,)
     ATTACKS[f"final:{_name}"] = {"final": lambda tensors, n=_name, i=_index: add(f"final.{n}.0", 1, lambda _: i)(tensors)}
     for _limb in range(3):
-        ATTACKS[f"range:initial.{_name}.{_limb}"] = {"p": NARROW, "initial": set_state(_name, _index, 4096, 13, limb=_limb)}
+        ATTACKS[f"range:initial.{_name}.{_limb}"] = {
+            "p": NARROW, "initial": chain(_weak_start, set_state(_name, _index, 4096, 13, limb=_limb))}
 
 # Left out of the relation of one hidden layer, this one changes nothing but padding: the first gradient is only used in
 # the first layer's history, whose padded columns reach no activation. It is kept because an indicator costs nothing and
@@ -93,7 +102,7 @@ HARMLESS = {"mask:G0"}
 
 DEEP_ATTACKS: dict[str, dict[str, Any]] = {
     "mask:G1": {"p": DEEP, "initial": HIDDEN_GRADIENT, "unmasked": {"G1"}},
-    "range:target": {"p": VALUES, "samples": 6, "data": put("data.target", (0, 0), 16)},
+    "range:target": {"p": VALUES, "samples": 6, "data": put("data.target", (0, 0), 4)},
 }
 
 
