@@ -75,8 +75,9 @@ def nothing(*_: object) -> None:
     """A hook that leaves everything as it is."""
 
 
-def forge(p: Parameters = PRESET, *, samples: int = 10, seed: int = 0, without: Sequence[str] = (), data: Hook = nothing,
-          initial: Hook = nothing, tamper: Tamper = nothing, unmasked: Collection[str] = (),
+def forge(p: Parameters = PRESET, *, samples: int = 10, seed: int = 0, without: Sequence[str] = (),
+          data: Hook = nothing, initial: Hook = nothing, substitute: Hook = nothing, tamper: Tamper = nothing,
+          unmasked: Collection[str] = (),
           schedule: Callable[[list[list[int]]], list[list[int]]] = lambda rows: rows, final: Hook = nothing,
           alter: Callable[[Arrays, Arrays], None] = nothing,
           restate: Callable[[Statement], Statement] = lambda statement: statement,
@@ -84,7 +85,8 @@ def forge(p: Parameters = PRESET, *, samples: int = 10, seed: int = 0, without: 
           counts: Callable[[dict[str, Any]], None] = nothing, nonce: bytes = ZERO) -> Forged:
     """Runs the honest prover, not strict, with lies put in where the hooks say.
 
-    data, initial, final: change these tensors before they are committed. tamper, schedule: change the run and what
+    data, initial, final: change these tensors before they are committed. substitute: changes data and initial state when
+    they are committed. tamper, schedule: change the run and what
     follows from it. alter(committed, derived): change integers after everything else. counts: the multiplicities.
     restate: the statement that the proof is made for. without: claims that both sides leave out.
     """
@@ -105,6 +107,7 @@ def forge(p: Parameters = PRESET, *, samples: int = 10, seed: int = 0, without: 
 
     data_root, initial_root = commit("data", start), commit("initial", start)
     draft = dataclasses.replace(draft, data_root=data_root, initial_root=initial_root, origin_root=initial_root)
+    substitute(start)
     order = batches(schedule_seed(data_root, initial_root, nonce), samples, p.batch, p.first_step, p.steps)
     integers, derived = simulate(relation, start, schedule(order), tamper, unmasked)
     final(integers)

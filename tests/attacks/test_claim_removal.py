@@ -73,7 +73,7 @@ ATTACKS: dict[str, dict[str, Any]] = {
     "range:R1.0": {"tamper": shifted("Y1", "R1", 0, "forward:1", strongest_of("Y1"))},
     "range:R1.1": {"tamper": shifted("Y1", "R1", 1, "forward:1", strongest_of("Y1"))},
     "range:Y1": {"p": preset(output_width=2)},
-    "range:target": {"samples": 6, "data": put("data.target", (0, np.s_[:3]), [2, -1, 0])},
+    "range:target": {"samples": 6, "data": put("data.target", (0, np.s_[:3]), [1, -1, 1])},
     "range:error": {"p": preset(error_width=3)},
     "range:RG1.0": {"tamper": shifted("GA1", "RG1", 0, "backward:1", active)},
     "range:RG1.1": {"tamper": shifted("GA1", "RG1", 1, "backward:1", active)},
