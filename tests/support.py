@@ -121,6 +121,14 @@ def forge(p: Parameters = PRESET, *, samples: int = 10, seed: int = 0, without: 
     return Forged(statement, proof, reduced, job)
 
 
+def prove_again(forged: Forged, transform: Callable[[Script[None]], Script[None]] | None = None,
+                seed: bytes = b"again") -> Forged:
+    """Another proof from the same statement and witness."""
+    randomness = SeededRandomness(seed)
+    proof = proving.prove(forged.job, cpu, randomness, strict=False, transform=transform)
+    return dataclasses.replace(forged, proof=proof)
+
+
 def _start(relation: Relation, p: Parameters, samples: int, seed: int, randomness: SeededRandomness) -> Arrays:
     inputs, targets = raw_data(p, samples, seed)
     state = initial_state(p.widths, p.weight_bits, randomness.read)
