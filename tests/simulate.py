@@ -12,6 +12,8 @@ import numpy as np
 
 from verifier.field import P
 from verifier.relation import Axis, Relation, limb_widths
+from verifier.tables import exponential
+from verifier.training import exponential_top
 
 Arrays = dict[str, Any]
 Tamper = Callable[[str, int, Arrays], None]
@@ -62,7 +64,7 @@ def simulate(relation: Relation, start: Arrays, batches: Sequence[Sequence[int]]
     """Committed and derived tensors of a run from `start` (data and initial limbs), in padded shape.
 
     `tamper(stage, t, arrays)` may change the arrays of a step in place, after the stage of that name:
-    input, forward:l, relu:l, A:l, G:l, backward:l, update, end. Derived tensors in `unmasked` keep their padding.
+    input, forward:l, relu:l, A:l, loss:..., G:l, backward:l, update, end. Derived tensors in `unmasked` keep their padding.
     """
     p, last = relation.parameters, relation.parameters.layers - 1
     a, w = p.activation_bits, p.weight_bits
@@ -104,8 +106,7 @@ def simulate(relation: Relation, start: Arrays, batches: Sequence[Sequence[int]]
                 tamper(f"relu:{l}", t, x)
                 x[f"A{l + 1}"] = mask(f"A{l + 1}", centred(x[f"Y{l}"] * x[f"D{l}"]), f[l + 1])
                 tamper(f"A:{l + 1}", t, x)
-        up, gain = 1 << (a - p.target_bits), 1 << (p.gradient_bits - a)
-        x[f"G{last}"] = mask(f"G{last}", centred((x[f"Y{last}"] - up * x["target"]) * gain), f[-1])
+        x[f"G{last}"] = mask(f"G{last}", centred(_loss_gradient(relation, x, t, tamper)), f[-1])
         tamper(f"G:{last}", t, x)
         for l in range(last, 0, -1):
             x[f"GA{l}"], x[f"RG{l}"] = rounded(x[f"G{l}"] @ weight(f"W{l}").T, f[l])
@@ -114,11 +115,11 @@ def simulate(relation: Relation, start: Arrays, batches: Sequence[Sequence[int]]
             tamper(f"G:{l - 1}", t, x)
         if real:
             for l in range(p.layers):
-                x[f"W{l}"] = centred(x[f"W{l}"] - x[f"A{l}"].T @ x[f"G{l}"])
-                x[f"b{l}"] = centred(x[f"b{l}"] - x[f"G{l}"].sum(axis=0) * (1 << a))
+                x[f"W{l}"] = centred(x[f"W{l}"] - p.rate(t) * (x[f"A{l}"].T @ x[f"G{l}"]))
+                x[f"b{l}"] = centred(x[f"b{l}"] - x[f"G{l}"].sum(axis=0) * (p.rate(t) << a))
             tamper("update", t, x)
             weights = {name: x[name] for name in weights}
-        for name in [key for key in x if key.startswith("R")]:
+        for name in [key for key in x if key[0] == "R"]:
             for k, limb in enumerate(split(x[name], w, p.table_bits)):
                 x[f"{name}.{k}"] = limb
         tamper("end", t, x)
@@ -126,6 +127,30 @@ def simulate(relation: Relation, start: Arrays, batches: Sequence[Sequence[int]]
     committed = {name: np.stack([x[name] for x in steps]) for name in relation.tensors if name in steps[0]}
     derived = {name: np.stack([x[name] for x in steps]) for name in relation.masked}
     return committed | dict(start) | final_limbs(relation, weights), derived
+
+
+def _loss_gradient(relation: Relation, x: Arrays, t: int, tamper: Tamper) -> Any:
+    """The gradient of the last output, padding included; the stages of cross entropy are loss:top, exp, sum, share."""
+    p = relation.parameters
+    y = x[f"Y{p.layers - 1}"]
+    if p.loss == "mse":
+        return (y - (1 << (p.activation_bits - p.target_bits)) * x["target"]) << (p.gradient_bits - p.activation_bits)
+    classes = p.widths[-1]
+    table = (*exponential(p.output_width, p.activation_bits, exponential_top(p)), 0)
+    x["choice"] = y * 0
+    for row, values in zip(x["choice"], y, strict=True):
+        row[int(np.argmax(values[:classes]))] = 1
+    x["top"] = y * 0 + y[:, :classes].max(axis=1)[:, None]
+    tamper("loss:top", t, x)
+    x["exp"] = y * 0
+    for place, below in np.ndenumerate((x["top"] - y)[:, :classes]):
+        x["exp"][place] = table[min(below, len(table) - 1)]
+    tamper("loss:exp", t, x)
+    x["sum"] = y * 0 + x["exp"][:, :classes].sum(axis=1)[:, None]
+    tamper("loss:sum", t, x)
+    x["share"], x["rest"] = np.divmod(x["exp"] << p.gradient_bits, x["sum"])
+    tamper("loss:share", t, x)
+    return x["share"] - (x["target"] << p.gradient_bits)
 
 
 def final_limbs(relation: Relation, weights: Arrays) -> Arrays:

@@ -21,10 +21,11 @@ from verifier.channel import ReadingChannel
 from verifier.field import Ext
 from verifier.proof import decode_proof
 from verifier.protocol import converse
-from verifier.relation import Relation, training_relation
+from verifier.relation import Relation
 from verifier.schedule import batches, schedule_seed
 from verifier.security import Shape, shape_of
 from verifier.statement import Parameters, Statement
+from verifier.training import training_relation
 
 from .simulate import Arrays, Tamper, centred, simulate
 

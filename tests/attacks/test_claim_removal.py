@@ -108,7 +108,7 @@ DEEP_ATTACKS: dict[str, dict[str, Any]] = {
 
 def claims_of(relation: Relation) -> set[str]:
     """The names of all claims that can be left out."""
-    named = (*relation.lookups, *relation.einsums, *relation.selections, *relation.one_hots)
+    named = (*relation.lookups, *relation.einsums, *relation.selections, *relation.identities)
     return ({claim.name for claim in named} | {f"final:{name}" for name in relation.finals}
             | {f"mask:{name}" for name in relation.masked})
 
