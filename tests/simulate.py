@@ -148,7 +148,8 @@ def _loss_gradient(relation: Relation, x: Arrays, t: int, tamper: Tamper) -> Any
     tamper("loss:exp", t, x)
     x["sum"] = y * 0 + x["exp"][:, :classes].sum(axis=1)[:, None]
     tamper("loss:sum", t, x)
-    x["share"], x["rest"] = np.divmod(x["exp"] << p.gradient_bits, x["sum"])
+    whole = x["exp"] << p.gradient_bits
+    x["share"], x["rest"] = whole // x["sum"], whole % x["sum"]
     tamper("loss:share", t, x)
     return x["share"] - (x["target"] << p.gradient_bits)
 

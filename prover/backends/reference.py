@@ -238,13 +238,11 @@ def encode(coefficients: Table, blinds: Table, blowup: int) -> Table:
 
 
 def encode_polynomials(coeffs: Table, size: int, blowup: int) -> Table:
-    codeword = np.zeros((size * blowup, coeffs.shape[0]), dtype=np.uint64)
-    for i, x in enumerate(_points(size, blowup)):
-        value = F.Zeros(coeffs.shape[0])
-        for k in reversed(range(coeffs.shape[1])):
-            value = value * x + _base(coeffs[:, k])
-        codeword[i] = _from_base(value)
-    return codeword
+    points, rows = F(_points(size, blowup)), _base(coeffs)
+    value = F.Zeros((size * blowup, coeffs.shape[0]))
+    for k in reversed(range(coeffs.shape[1])):
+        value = value * points[:, None] + rows[:, k]
+    return _from_base(value)
 
 
 # -- trees and counts ------------------------------------------------------------------------------

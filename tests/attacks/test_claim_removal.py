@@ -6,6 +6,7 @@ refused when it is present.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from tests.simulate import Arrays
 from tests.support import DEEP, PRESET, forge, preset, relation_of
 from tests.truth import is_true
 from verifier import RejectedProof
+from verifier.field import P
 from verifier.relation import Relation
 from verifier.statement import Parameters
 
@@ -105,6 +107,89 @@ DEEP_ATTACKS: dict[str, dict[str, Any]] = {
     "range:target": {"p": VALUES, "samples": 6, "data": put("data.target", (0, 0), 4)},
 }
 
+LINE = preset(widths=(5, 3), gradient_bits=7, table_bits=8, output_width=8)  # one layer: no rounding hides a gradient mod p
+CROSS = replace(LINE, loss="ce", error_width=2)
+
+
+def _best(x: Arrays) -> tuple[int, list[int]]:
+    """The first sample whose two largest outputs differ and are positive, and its classes from the largest down."""
+    for b in range(3):
+        order = sorted(range(3), key=lambda j: -x["Y0"][b, j])
+        if x["Y0"][b, order[0]] > x["Y0"][b, order[1]] > 0:
+            return b, order
+    raise AssertionError("no such sample: take another seed")
+
+
+def _choose(weights: tuple[int, int, int]) -> Any:
+    """Weights on the classes from the largest output down, and the `top` that they give."""
+    def change(x: Arrays) -> None:
+        b, order = _best(x)
+        for j, weight in zip(order, weights, strict=True):
+            x["choice"][b, j] = weight
+        x["top"][b] = sum(x["choice"][b, j] * x["Y0"][b, j] for j in range(3))
+        assert x["top"][b, 0] > x["Y0"][b, order[0]]
+    return change
+
+
+def _divide(share: int, turns: int) -> Any:
+    """share moved by one and rest by so many sums, where only one of rest and slack leaves its range."""
+    def change(x: Arrays) -> None:
+        for place in np.ndindex(3, 3):
+            total, rest = x["sum"][place], x["rest"][place] + turns * x["sum"][place]
+            if 0 < x["share"][place] and (0 <= rest < 256) != (0 <= total - rest - 1 < 256) or turns == 0:
+                x["share"][place] += share
+                x["rest"][place] = rest
+                return
+        raise AssertionError("no such entry: take another seed")
+    return change
+
+
+def _unround(x: Arrays) -> None:
+    """rest + 1 and share - 1 / sum mod p."""
+    b, order = _best(x)
+    place, total = (b, order[0]), int(x["sum"][b, 0])
+    by = 1 if x["rest"][place] < total - 1 else -1
+    x["rest"][place] += by
+    x["share"][place] -= by * pow(total, -1, P)
+
+
+def _raise(name: str, by: int) -> Any:
+    def change(x: Arrays) -> None:
+        x[name][_best(x)[0]] += by
+    return change
+
+
+def _raise_one(x: Arrays) -> None:
+    b, order = _best(x)
+    x["exp"][b, order[0]] += 9
+
+
+def _loud(start: Arrays) -> None:
+    start["data.input"] *= 4
+
+
+CROSS_ATTACKS: dict[str, dict[str, Any]] = {name: {"p": CROSS, "data": _loud, "tamper": at(f"loss:{stage}", 1, change)}
+                                            for name, stage, change in (
+    ("exp", "exp", _raise_one),
+    ("range:choice", "top", _choose((2, -1, 0))),
+    ("choice", "top", _choose((1, 1, 0))),
+    ("top", "top", _raise("top", 5)),
+    ("sum", "sum", _raise("sum", 9)),
+    ("range:share", "share", _unround),
+    ("range:rest", "share", _divide(1, -1)),
+    ("range:slack", "share", _divide(-1, 1)),
+    ("division", "share", _divide(1, 0)))}
+
+
+@pytest.mark.parametrize("claim", CROSS_ATTACKS)
+def test_cross_entropy(claim: str) -> None:
+    attack(claim, CROSS_ATTACKS)
+
+
+def test_every_claim_of_cross_entropy_has_its_attack() -> None:
+    own = claims_of(forge(CROSS).relation) - claims_of(forge(LINE).relation)
+    assert own == set(CROSS_ATTACKS)
+
 
 def claims_of(relation: Relation) -> set[str]:
     """The names of all claims that can be left out."""
@@ -164,7 +249,7 @@ def test_removed_names_exist() -> None:
 
 
 def test_honest_runs_are_true() -> None:
-    for p in (PRESET, DEEP, NARROW, VALUES):
+    for p in (PRESET, DEEP, NARROW, VALUES, CROSS, preset(rates=(3, 1))):
         honest = forge(p)
         assert is_true(honest)
         honest.verify()

@@ -14,7 +14,6 @@ from tests.support import Forged, forge, preset
 
 SIZES: dict[str, dict[str, Any]] = {
     "5-7-3, batch 3, two steps": {},
-    "5-7-3, three steps": {"steps": 3},
     "one layer": {"widths": (5, 3)},
     "one step": {"steps": 1},
     "batch 1": {"batch": 1, "steps": 1},
@@ -22,8 +21,9 @@ SIZES: dict[str, dict[str, Any]] = {
     "three layers": {"widths": (2, 3, 3, 1), "batch": 5, "steps": 1},
     "transparent": {"zero_knowledge": False, "batch": 2, "steps": 1},
     "regression": {"target": "values", "target_bits": 3, "target_width": 3, "steps": 1},
-    "several rows a tensor": {"widths": (9, 17, 2), "batch": 2, "steps": 2},
-    "two openings": {"data_openings": 2, "row_bits": 5, "steps": 1},
+    "several rows a tensor": {"widths": (3, 9, 2), "batch": 1, "steps": 1, "row_bits": 4},
+    "two openings": {"data_openings": 2, "row_bits": 5, "batch": 1, "steps": 1},
+    "cross entropy": {"loss": "ce", "error_width": 2, "steps": 1, "rates": (3,)},
 }
 
 
