@@ -173,7 +173,7 @@ CROSS_ATTACKS: dict[str, dict[str, Any]] = {name: {"p": CROSS, "data": _loud, "t
     ("exp", "exp", _raise_one),
     ("range:choice", "top", _choose((2, -1, 0))),
     ("choice", "top", _choose((1, 1, 0))),
-    ("top", "top", _raise("top", 5)),
+    ("top", "top", _raise("top", 20)),
     ("sum", "sum", _raise("sum", 9)),
     ("range:share", "share", _unround),
     ("range:rest", "share", _divide(1, -1)),
