@@ -63,8 +63,8 @@ def simulate(relation: Relation, start: Arrays, batches: Sequence[Sequence[int]]
              unmasked: Collection[str] = ()) -> tuple[Arrays, Arrays]:
     """Committed and derived tensors of a run from `start` (data and initial limbs), in padded shape.
 
-    `tamper(stage, t, arrays)` may change the arrays of a step in place, after the stage of that name:
-    input, forward:l, relu:l, A:l, loss:..., G:l, backward:l, update, end. Derived tensors in `unmasked` keep their padding.
+    `tamper(stage, t, arrays)` may change the arrays of a step in place, after the stage of that name: input, forward:l,
+    relu:l, A:l, loss:..., G:l, backward:l, update, end. Derived tensors in `unmasked` keep their padding.
     """
     p, last = relation.parameters, relation.parameters.layers - 1
     a, w = p.activation_bits, p.weight_bits
@@ -92,8 +92,8 @@ def simulate(relation: Relation, start: Arrays, batches: Sequence[Sequence[int]]
             total = centred(value + (inside([b_axis, axis]) << (w - 1) if real else 0))
             return total >> w, total - ((total >> w) << w)
 
-        def weight(name: str, x: Arrays = x) -> Any:
-            return x.get(name, weights[name] * 0)
+        def weight(name: str, x: Arrays = x, known: Arrays = weights) -> Any:
+            return x.get(name, known[name] * 0)
 
         x["A0"] = mask("A0", x["input"], f[0])
         tamper("A:0", t, x)

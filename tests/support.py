@@ -86,9 +86,9 @@ def forge(p: Parameters = PRESET, *, samples: int = 10, seed: int = 0, without: 
           counts: Callable[[dict[str, Any]], None] = nothing, nonce: bytes = ZERO) -> Forged:
     """Runs the honest prover, not strict, with lies put in where the hooks say.
 
-    data, initial, final: change these tensors before they are committed. substitute: changes data and initial state when
-    they are committed. tamper, schedule: change the run and what
-    follows from it. alter(committed, derived): change integers after everything else. counts: the multiplicities.
+    data, initial, final: change these tensors before they are committed. substitute: changes data and initial state
+    once they are. tamper, schedule: change the run and what follows from it. alter(committed, derived): changes
+    integers after everything else. counts: changes the multiplicities.
     restate: the statement that the proof is made for. without: claims that both sides leave out.
     """
     backend, randomness = cpu, SeededRandomness(b"tests" + seed.to_bytes(8, "little"))

@@ -43,7 +43,7 @@ def messages(p: Any) -> list[tuple[str, int, int]]:
 
 
 def chosen(p: Any) -> list[tuple[str, int, int, int]]:
-    """The first, the middle and the last message of each label, first and last entry, plus one; minus one at the very first."""
+    """First, middle and last message of each label, first and last entry, plus one; minus one at the very first."""
     out = []
     said = messages(p)
     for label in dict.fromkeys(label for label, *_ in said):
@@ -63,8 +63,8 @@ def test_every_kind_of_message_off_by_one(p: Any) -> None:
         with pytest.raises(RejectedProof):
             prove_again(honest, altering(label, place, entry, by)).verify()
             raise AssertionError(f"accepted: {label} {place} {entry} {by}")
-    stages = {"lookup total", "lookup round", "lookup end", "final state", "output", "bias", "einsum round", "einsum end",
-              "initial state", "history round", "history end", "merge round", "merge end", "mask value", "combined row",
+    stages = {"lookup total", "lookup round", "lookup end", "final state", "output", "bias", "einsum round",
+              "einsum end", "initial state", "history round", "history end", "merge round", "merge end", "mask value", "combined row",
               "witness"}
     hidden = {"pads", "pads low degree", "pads linear", "pads product"}
     assert labels == stages | (hidden if p is SMALLEST else set())
@@ -183,7 +183,8 @@ def _lying_start(columns_only: bool, monkeypatch: pytest.MonkeyPatch) -> Forged:
         groups = honest(*args)
         true = committed["initial"]
         lie = groups["initial"]
-        groups["initial"] = dataclasses.replace(lie, codeword=true.codeword, levels=true.levels) if columns_only else true
+        mixed = dataclasses.replace(lie, codeword=true.codeword, levels=true.levels)
+        groups["initial"] = mixed if columns_only else true
         return groups
     monkeypatch.setattr(proving, "commit_group", keep)
     monkeypatch.setattr(proving, "_standing", standing)

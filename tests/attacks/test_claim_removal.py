@@ -17,6 +17,7 @@ from tests.attacks.lies import (
     add,
     at,
     chain,
+    plus,
     put,
     set_state,
     shifted,
@@ -92,7 +93,7 @@ ATTACKS: dict[str, dict[str, Any]] = {
 }
 for _name in ("W0", "b0", "W1", "b1"):
     _index = (0, 0) if _name[0] == "W" else (0,)
-    ATTACKS[f"final:{_name}"] = {"final": lambda tensors, n=_name, i=_index: add(f"final.{n}.0", 1, lambda _: i)(tensors)}
+    ATTACKS[f"final:{_name}"] = {"final": plus(f"final.{_name}.0", _index, 1)}
     for _limb in range(3):
         ATTACKS[f"range:initial.{_name}.{_limb}"] = {
             "p": NARROW, "initial": chain(_weak_start, set_state(_name, _index, 4096, 13, limb=_limb))}
@@ -107,7 +108,8 @@ DEEP_ATTACKS: dict[str, dict[str, Any]] = {
     "range:target": {"p": VALUES, "samples": 6, "data": put("data.target", (0, 0), 4)},
 }
 
-LINE = preset(widths=(5, 3), gradient_bits=7, table_bits=8, output_width=8)  # one layer: no rounding hides a gradient mod p
+# One layer: no rounding sees a gradient that is large mod p.
+LINE = preset(widths=(5, 3), gradient_bits=7, table_bits=8, output_width=8)
 CROSS = replace(LINE, loss="ce", error_width=2)
 
 
@@ -136,7 +138,7 @@ def _divide(share: int, turns: int) -> Any:
     def change(x: Arrays) -> None:
         for place in np.ndindex(3, 3):
             total, rest = x["sum"][place], x["rest"][place] + turns * x["sum"][place]
-            if 0 < x["share"][place] and (0 <= rest < 256) != (0 <= total - rest - 1 < 256) or turns == 0:
+            if (x["share"][place] > 0 and (0 <= rest < 256) != (0 <= total - rest - 1 < 256)) or turns == 0:
                 x["share"][place] += share
                 x["rest"][place] = rest
                 return

@@ -48,7 +48,7 @@ def test_batches_run_on_across_epochs() -> None:
     assert [len(row) for row in rows] == [4] * 10
     flat = [k for row in rows for k in row]
     assert flat == [k for epoch in range(4) for k in epoch_order(SEED, epoch, 10)]
-    assert Counter(flat) == {k: 4 for k in range(10)}
+    assert Counter(flat) == dict.fromkeys(range(10), 4)
 
 
 def test_a_segment_continues_the_run() -> None:

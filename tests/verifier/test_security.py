@@ -38,7 +38,8 @@ def test_the_sum_recomputed(p: Parameters) -> None:
     depth = layout(relation).depth
     bits = {kind: (size - 1).bit_length() for kind, size in (("t", p.steps), ("b", p.batch), ("f", max(p.widths)))}
     expected = {
-        "lookup row": 2 << depth, "lookup batch": depth, "lookup fold": depth, "lookup round": 3 * depth * (depth - 1) // 2,
+        "lookup row": 2 << depth, "lookup batch": depth, "lookup fold": depth,
+        "lookup round": 3 * depth * (depth - 1) // 2,
         "output point": bits["t"] + bits["b"] + 3 * bits["f"], "einsum batch": 1, "history batch": 1, "merge batch": 1,
         "einsum round": 3 * bits["t"] + 2 * bits["f"], "history round": 3 * bits["t"] + 2 * bits["b"]}
     terms = dict(found.terms)
@@ -88,8 +89,8 @@ def test_delivered_less_than_promised() -> None:
         check_security(shape(PRESET), preset(security_bits=20), 1)
 
 
-@pytest.mark.parametrize("changes", [{"security_bits": 128}, {"row_bits": 2}, {"data_openings": 9}, {"state_openings": 9},
-                                     {"blowup_bits": 1, "row_bits": 3}])
+@pytest.mark.parametrize("changes", [{"security_bits": 128}, {"row_bits": 2}, {"data_openings": 9},
+                                     {"state_openings": 9}, {"blowup_bits": 1, "row_bits": 3}])
 def test_rows_too_short(changes: dict[str, int]) -> None:
     with pytest.raises(ParametersUnsafe, match="use longer rows or fewer openings"):
         code_of(preset(**changes))
