@@ -79,7 +79,7 @@ def nothing(*_: object) -> None:
 def forge(p: Parameters = PRESET, *, samples: int = 10, seed: int = 0, without: Sequence[str] = (),
           data: Hook = nothing, initial: Hook = nothing, substitute: Hook = nothing, tamper: Tamper = nothing,
           unmasked: Collection[str] = (),
-          schedule: Callable[[list[list[int]]], list[list[int]]] = lambda rows: rows, final: Hook = nothing,
+          schedule: Callable[[list[list[int]]], Sequence[Sequence[int]]] = lambda rows: rows, final: Hook = nothing,
           alter: Callable[[Arrays, Arrays], None] = nothing,
           restate: Callable[[Statement], Statement] = lambda statement: statement,
           transform: Callable[[Script[None]], Script[None]] | None = None,
@@ -109,7 +109,8 @@ def forge(p: Parameters = PRESET, *, samples: int = 10, seed: int = 0, without: 
     data_root, initial_root = commit("data", start), commit("initial", start)
     draft = dataclasses.replace(draft, data_root=data_root, initial_root=initial_root, origin_root=initial_root)
     substitute(start)
-    order = batches(schedule_seed(data_root, initial_root, nonce), samples, p.batch, p.first_step, p.steps)
+    seed_of_order = schedule_seed(data_root, initial_root, nonce)
+    order = [list(row) for row in batches(seed_of_order, samples, p.batch, p.first_step, p.steps)]
     integers, derived = simulate(relation, start, schedule(order), tamper, unmasked)
     final(integers)
     statement = restate(dataclasses.replace(draft, final_root=commit("final", integers)))
@@ -170,8 +171,7 @@ def shape_with(statement: Statement, without: frozenset[str]) -> Shape:
 def verify_with(relation: Relation, statement: Statement, proof: bytes) -> None:
     """The verifier's conversation on a given relation; raises as `verify` does."""
     shape = shape_with(statement, relation.removed)
-    channel = ReadingChannel(statement.parameters.zero_knowledge,
-                             decode_proof(proof, statement.digest(), shape.max_bytes))
+    channel = ReadingChannel(statement.parameters.zero_knowledge, decode_proof(proof, statement.digest()))
     converse(channel, statement, relation, shape.code, shape.pads)
     channel.close()
 

@@ -43,8 +43,7 @@ def leaves_of(forged: Forged) -> list[Leaf]:
     """Every item of a valid proof; `start` counts from the start of the file."""
     statement = forged.statement
     shape = shape_with(statement, frozenset())
-    channel = TracingChannel(statement.parameters.zero_knowledge,
-                             decode_proof(forged.proof, statement.digest(), shape.max_bytes))
+    channel = TracingChannel(statement.parameters.zero_knowledge, decode_proof(forged.proof, statement.digest()))
     converse(channel, statement, relation_of(statement), shape.code, shape.pads)
     channel.close()
     return [leaf._replace(start=leaf.start + HEADER_BYTES) for leaf in channel.leaves]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from prover import prove as proving
-from prover.commitment import _combined_row, _fold_rows
+from prover.commitment import MASK_ROWS, _combined_row, _fold_rows
 from prover.dialogue import Draw, Say, Script
 from prover.merge import padded
 from tests.attacks.lies import chain, plus
@@ -80,8 +80,8 @@ def test_without_fiat_shamir_any_final_state_can_be_claimed(monkeypatch: pytest.
 
 def late_check(channel: Channel, relation: Relation, merged: Merged, code: Code) -> Combination:
     """`check_value` with the mask's share received when rho is known."""
-    coefficients = channel.challenges("tensor coefficients", len(relation.tensors), code.positions)
-    rho = channel.challenge("rho", code.positions)
+    coefficients = channel.challenges("tensor coefficients", len(relation.tensors), code.positions + 1)
+    rho = channel.challenge("rho", code.positions + 1)
     mask = channel.scalars("mask value", 1)[0]
     scale = dict(zip(relation.tensors, coefficients, strict=True))
     claimed = Hidden(ZERO)
@@ -96,7 +96,7 @@ def late_check(channel: Channel, relation: Relation, merged: Merged, code: Code)
 
 def lying_opening(forged: list[Any], late: bool) -> Any:
     """Opens the committed rows, claims the values of others, and sends the mask's share that reconciles them."""
-    def prove_value(backend: Any, relation: Relation, code: Code, groups: Any, mask: Any, point: Sequence[Ext],
+    def prove_value(backend: Any, relation: Relation, code: Code, groups: Any, point: Sequence[Ext],
                     products: Sequence[tuple[str, ...]]) -> Script[None]:
         values = {}
         for name in relation.tensors:
@@ -112,12 +112,13 @@ def lying_opening(forged: list[Any], late: bool) -> Any:
                 yield Say("merge end", [values[name]])
         column = point[len(point) - code.row_bits:]
         if not late:
-            yield Say("mask value", [evaluate_on_subgroup([Ext(tuple(map(int, m))) for m in mask.T], column)])  # type: ignore
+            mask = groups["witness"].rows[-MASK_ROWS:].copy()
+            yield Say("mask value", [Ext(backend.inner(mask, backend.eq_table(column)))])
         coefficients = yield Draw("tensor coefficients", len(relation.tensors))
         (rho,) = yield Draw("rho", 1)
         scale = {name: c * rho for name, c in zip(relation.tensors, coefficients, strict=True)}
         folded = {name: row for group in GROUPS for name, row in _fold_rows(backend, relation, group, groups, point)}
-        table = _combined_row(backend, relation, code, groups, mask, point, folded, scale)
+        table = _combined_row(backend, relation, code, groups, point, folded, scale)
         row = [Ext((int(a), int(b), int(c))) for a, b, c in table.T]
         if late:
             share = evaluate_on_subgroup(row, column)

@@ -18,6 +18,7 @@ from tests.attacks.lies import plus
 from tests.support import PRESET, SMALLEST, Forged, altering, forge, prove_again
 from verifier import RejectedProof
 from verifier.channel import PRODUCT
+from verifier.commitment import PADS_PREFIX
 from verifier.field import Ext, P
 
 OPEN = dataclasses.replace(SMALLEST, zero_knowledge=False)
@@ -64,8 +65,8 @@ def test_every_kind_of_message_off_by_one(p: Any) -> None:
             prove_again(honest, altering(label, place, entry, by)).verify()
             raise AssertionError(f"accepted: {label} {place} {entry} {by}")
     stages = {"lookup total", "lookup round", "lookup end", "final state", "output", "bias", "einsum round",
-              "einsum end", "initial state", "history round", "history end", "merge round", "merge end", "mask value", "combined row",
-              "witness"}
+              "einsum end", "initial state", "history round", "history end", "merge round", "merge end", "mask value",
+              "combined row", "witness"}
     hidden = {"pads", "pads low degree", "pads linear", "pads product"}
     assert labels == stages | (hidden if p is SMALLEST else set())
 
@@ -120,9 +121,9 @@ def test_a_combined_row_that_differs_off_the_subgroup() -> None:
         forge(OPEN, transform=by_message("combined row", _vanishing)).verify()
 
 
-def rehashed(committed: Any, label: str) -> Any:
+def rehashed(committed: Any, prefix: bytes) -> Any:
     """A commitment after its codeword was changed: fresh leaves and tree."""
-    leaves = cpu.hash_columns(committed.codeword, committing.leaf_prefix(label), committed.blinding.salts)
+    leaves = cpu.hash_columns(committed.codeword, prefix, committed.blinding.salts)
     committed.levels = cpu.merkle_levels(leaves)
     return committed
 
@@ -131,13 +132,13 @@ def _noisy(row: int, share: float, seed: int) -> Any:
     """commit_rows with noise on one row of the witness's codeword, in a share of the positions."""
     honest = committing.commit_rows
 
-    def commit(backend: Any, code: Any, label: str, *rest: Any, **more: Any) -> Any:
-        committed = honest(backend, code, label, *rest, **more)
-        if label == "witness":
+    def commit(backend: Any, code: Any, prefix: bytes, *rest: Any) -> Any:
+        committed = honest(backend, code, prefix, *rest)
+        if prefix.startswith(b"\0witness"):
             rng = np.random.default_rng(seed)
             hit = rng.random(len(committed.codeword)) < share
             committed.codeword[hit, row] = rng.integers(0, P, int(hit.sum()), dtype=np.uint64)
-            rehashed(committed, label)
+            rehashed(committed, prefix)
         return committed
     return commit
 
@@ -154,15 +155,15 @@ def test_a_row_of_too_high_degree(monkeypatch: pytest.MonkeyPatch) -> None:
     """A row with more random coefficients than the code allows is no codeword either."""
     honest = committing.commit_rows
 
-    def commit(backend: Any, code: Any, label: str, rows: Any, blinding: Any, *rest: Any) -> Any:
-        committed = honest(backend, code, label, rows, blinding, *rest)
-        if label == "witness":
+    def commit(backend: Any, code: Any, prefix: bytes, *rest: Any) -> Any:
+        committed = honest(backend, code, prefix, *rest)
+        if prefix.startswith(b"\0witness"):
             extra = np.zeros((1, code.combined + 1), dtype=np.uint64)
             extra[0, -1] = 1
             committed.codeword[:, :1] = backend.add(
                 np.ascontiguousarray(committed.codeword[:, 0]),
                 np.ascontiguousarray(backend.encode_polynomials(extra, code.row, 1 << code.blowup_bits)[:, 0]))[:, None]
-            rehashed(committed, label)
+            rehashed(committed, prefix)
         return committed
     monkeypatch.setattr(proving, "commit_rows", commit)
     with pytest.raises(RejectedProof, match="the combined row at position"):
@@ -229,12 +230,12 @@ def test_a_linear_mask_that_does_not_sum_to_zero(monkeypatch: pytest.MonkeyPatch
 def test_a_mask_row_that_is_no_codeword(row: int, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = committing.commit_rows
 
-    def commit(backend: Any, code: Any, label: str, *rest: Any) -> Any:
-        committed = honest(backend, code, label, *rest)
-        if label == "pads":
+    def commit(backend: Any, code: Any, prefix: bytes, *rest: Any) -> Any:
+        committed = honest(backend, code, prefix, *rest)
+        if prefix == PADS_PREFIX:
             noise = np.random.default_rng(row).integers(0, P, len(committed.codeword), dtype=np.uint64)
             committed.codeword[:, committed.codeword.shape[1] - 15 + 3 * row] = noise
-            rehashed(committed, label)
+            rehashed(committed, prefix)
         return committed
     monkeypatch.setattr(committing, "commit_rows", commit)
     with pytest.raises(RejectedProof, match="the low-degree test"):

@@ -14,10 +14,12 @@ from tests.attacks.mutations import TracingChannel
 from tests.support import SMALLEST, Forged, forge, relation_of, shape_with
 from verifier import RejectedProof
 from verifier import channel as channels
-from verifier.commitment import leaf_digest, root_from_leaves, sibling_count
+from verifier.commitment import PADS_PREFIX, leaf_digest, leaf_prefix, root_from_leaves, sibling_count
 from verifier.field import Ext, P
 from verifier.proof import decode_proof
 from verifier.protocol import converse
+from verifier.relation import GROUPS
+from verifier.statement import replace
 from verifier.transcript import Transcript, encode_elements
 
 
@@ -72,7 +74,7 @@ def replay(forged: Forged, skip: int | None = None, proof: bytes | None = None) 
     """What the verifier's transcript sees and gives, with one absorbed item left out."""
     statement = forged.statement
     shape, log = shape_with(statement, frozenset()), Log(skip)
-    body = decode_proof(proof or forged.proof, statement.digest(), shape.max_bytes)
+    body = decode_proof(proof or forged.proof, statement.digest())
     converse(Tolerant(True, body, log), statement, relation_of(statement), shape.code, shape.pads)
     return log.events
 
@@ -236,7 +238,7 @@ DEPTH = 4
 RNG = random.Random(5)
 COLUMNS = [[RNG.randrange(P) for _ in range(3)] for _ in range(1 << DEPTH)]
 SALTS = [RNG.randbytes(32) for _ in COLUMNS]
-LEAVES = [leaf_digest("witness", salt, column) for salt, column in zip(SALTS, COLUMNS, strict=True)]
+LEAVES = [leaf_digest(b"\0witness", salt, column) for salt, column in zip(SALTS, COLUMNS, strict=True)]
 
 
 def node(left: bytes, right: bytes) -> bytes:
@@ -287,23 +289,26 @@ def test_a_node_is_no_leaf() -> None:
     levels = tree()
     data = levels[1][0] + levels[1][1]
     words = [int.from_bytes(data[k:k + 8], "little") for k in range(32, 64, 8)]
-    assert leaf_digest("witness", data[:32], words) != levels[2][0]
-    assert leaf_digest("", data[:32], words) != levels[2][0]
+    assert leaf_digest(b"\0witness", data[:32], words) != levels[2][0]
+    assert leaf_digest(b"\0", data[:32], words) != levels[2][0]
 
 
-def test_labels_keep_trees_apart() -> None:
-    column, salt = COLUMNS[0], SALTS[0]
-    digests = {label: leaf_digest(label, salt, column) for label in ("witness", "data", "initial", "final", "pads")}
-    assert digests["initial"] == digests["final"]  # a segment starts from the tree that the one before ended with
-    assert len(set(digests.values())) == 4
-    assert leaf_digest("data", b"x" + salt[1:], column) != leaf_digest("datax", salt[1:] + b"\0", column)
+def test_prefixes_keep_trees_apart(honest: Forged) -> None:
+    """Groups and shapes differ in the prefix; a segment starts from the tree that the one before ended with."""
+    prefixes = {group: leaf_prefix(honest.relation, group) for group in GROUPS}
+    assert prefixes["initial"] == prefixes["final"]
+    assert len({*prefixes.values(), PADS_PREFIX}) == 4
+    assert all(prefix[0] == 0 for prefix in (*prefixes.values(), PADS_PREFIX))
+    for changes in ({"samples": 11}, {"widths": (2, 4, 2)}, {"batch": 1}):
+        other = relation_of(replace(honest.statement, **changes))
+        assert {group: leaf_prefix(other, group) for group in GROUPS} != prefixes
 
 
 def test_a_leaf_cannot_be_recomputed_without_its_salt(honest: Forged) -> None:
     """From a right guess of the whole witness the root follows only with the salts, and a proof shows few of them."""
     column = COLUMNS[3]
-    assert leaf_digest("witness", bytes(32), column) != LEAVES[3]
-    assert leaf_digest("witness", SALTS[3], column) == LEAVES[3]
+    assert leaf_digest(b"\0witness", bytes(32), column) != LEAVES[3]
+    assert leaf_digest(b"\0witness", SALTS[3], column) == LEAVES[3]
     shape = shape_with(honest.statement, frozenset())
     shown = sum(leaf.label == "witness salt" for leaf in shape.recorder.leaves)
     assert shown == shape.code.queries < shape.code.positions

@@ -118,7 +118,8 @@ def test_no_pad_is_used_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     everything = pads.singles + pads.left + pads.right
     assert len(set(everything)) == len(everything)
     hidden = {"lookup total", "lookup round", "lookup end", "final state", "output", "bias", "einsum round",
-              "einsum end", "initial state", "history round", "history end", "gradient end", "merge round", "merge end", "mask value"}
+              "einsum end", "initial state", "history round", "history end", "gradient end", "merge round",
+              "merge end", "mask value"}
     sent = sum(leaf.length // 24 for leaf in leaves_of(forged) if leaf.label in hidden)
     assert sent == recorder.singles + 2 * recorder.pairs
     clear = {leaf.label for leaf in leaves_of(forged) if leaf.kind == "elements"} - hidden
@@ -172,7 +173,7 @@ def test_columns_of_a_standing_commitment_are_uniform() -> None:
         randomness = SeededRandomness(bytes([seed]))
         code = code_of(PRESET)
         blinding = closing.commitment.draw_blinding(8, code.blinds["data"], code.positions, randomness)
-        committed = commit_rows(cpu, code, "data", rows, blinding)
+        committed = commit_rows(cpu, code, b"\0data", rows, blinding)
         opened = committed.codeword[::16][:code.queries].reshape(-1)
         counts += np.bincount((opened >> np.uint64(60)).astype(int), minlength=16)
     expected = counts.sum() / 16
@@ -214,7 +215,7 @@ def columns_view(blinds: int) -> Callable[[int, int], list[int]]:
         code = Code(3, 2, 4, {"witness": blinds})
         rows = np.arange(16, dtype=np.uint64).reshape(2, 8) * np.uint64(witness * 1000 + 1)
         blinding = closing.commitment.draw_blinding(2, blinds, code.positions, randomness)
-        committed = commit_rows(cpu, code, "witness", rows, blinding)
+        committed = commit_rows(cpu, code, b"\0witness", rows, blinding)
         return [int(word) for position in (1, 8, 13, 30) for word in committed.codeword[position]]
     return view
 

@@ -14,7 +14,7 @@ from verifier import ParametersUnsafe
 from verifier.commitment import code_of
 from verifier.field import P
 from verifier.lookup import layout
-from verifier.security import bits_of, check_security, shape_of
+from verifier.security import bits_of, check_promise, check_security, shape_of
 from verifier.statement import Parameters, Statement
 from verifier.training import check_bounds, integer_bounds, training_relation
 
@@ -50,7 +50,7 @@ def test_the_sum_recomputed(p: Parameters) -> None:
     assert terms["queries"] == ((1 + rate) / 2) ** code.queries
     pads = found.pads
     assert terms["pads queries"] == (Fraction(1, 2) + Fraction(pads.length, pads.positions)) ** pads.queries
-    assert terms["rho"] == Fraction(code.positions, P**3)
+    assert terms["rho"] == Fraction(code.positions + 1, P**3)
     assert found.error == sum(terms.values())
     assert found.bits == bits_of(found.error) >= p.security_bits
 
@@ -80,13 +80,13 @@ def test_known_values() -> None:
 def test_promised_less_than_asked(promised: int, minimum: int) -> None:
     p = preset(security_bits=promised)
     with pytest.raises(ParametersUnsafe, match=f"promises {promised} bits of security, {minimum} are required"):
-        check_security(shape(PRESET), p, minimum)
+        check_promise(p, minimum)
 
 
 def test_delivered_less_than_promised() -> None:
     """The shape of a statement for 6 bits does not carry a promise of 20."""
     with pytest.raises(ParametersUnsafe, match="adds up to"):
-        check_security(shape(PRESET), preset(security_bits=20), 1)
+        check_security(shape(PRESET), preset(security_bits=20))
 
 
 @pytest.mark.parametrize("changes", [{"security_bits": 128}, {"row_bits": 2}, {"data_openings": 9},
@@ -100,7 +100,7 @@ def test_more_than_the_field_carries() -> None:
     """Around 180 bits no number of queries helps: the sum of algebraic terms is what is left."""
     with pytest.raises(ParametersUnsafe):
         p = dataclasses.replace(REAL, security_bits=180, row_bits=16)
-        check_security(shape(p), p, 128)
+        check_security(shape(p), p)
 
 
 # --- bounds: one layer, so that every number can be written down ----------------------------------------------------
