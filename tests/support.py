@@ -18,6 +18,7 @@ from prover.randomness import SeededRandomness
 from prover.witness import build_witness, data_integers, state_integers, to_field
 from verifier import verify
 from verifier.channel import ReadingChannel
+from verifier.commitment import code_of
 from verifier.field import Ext
 from verifier.proof import decode_proof
 from verifier.protocol import converse
@@ -94,7 +95,7 @@ def forge(p: Parameters = PRESET, *, samples: int = 10, seed: int = 0, without: 
     backend, randomness = cpu, SeededRandomness(b"tests" + seed.to_bytes(8, "little"))
     draft = Statement(p, samples, ZERO, ZERO, ZERO, ZERO, nonce)
     relation = training_relation(draft)
-    code = shape_of(draft, relation).code
+    code = code_of(p)
     start = _start(relation, p, samples, seed, randomness)
     data(start)
     initial(start)
@@ -118,7 +119,7 @@ def forge(p: Parameters = PRESET, *, samples: int = 10, seed: int = 0, without: 
     reduced = relation_of(statement, without)
     witness = witness_of(reduced, integers, derived)
     counts(witness.tensors)
-    job = proving.Job(statement, reduced, shape_of(statement, reduced), witness, blindings)
+    job = proving.Job(statement, reduced, shape_with(statement, reduced.removed), witness, blindings)
     proof = proving.prove(job, backend, randomness, strict=False, transform=transform)
     return Forged(statement, proof, reduced, job)
 
@@ -162,9 +163,14 @@ def relation_of(statement: Statement, without: Sequence[str] = ()) -> Relation:
     return relation
 
 
-@cache
 def shape_with(statement: Statement, without: frozenset[str]) -> Shape:
-    """The shape of a proof with claims left out; known once for all mutations of it."""
+    """The shape of a proof with claims left out; it does not depend on roots and nonce."""
+    return _shape(statement.parameters, statement.samples, without)
+
+
+@cache
+def _shape(p: Parameters, samples: int, without: frozenset[str]) -> Shape:
+    statement = Statement(p, samples, ZERO, ZERO, ZERO, ZERO, ZERO)
     return shape_of(statement, relation_of(statement, sorted(without)))
 
 

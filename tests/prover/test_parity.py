@@ -18,12 +18,12 @@ SIZES: dict[str, dict[str, Any]] = {
     "one step": {"steps": 1},
     "batch 1": {"batch": 1, "steps": 1},
     "widths 1": {"widths": (1, 1, 1), "batch": 1, "steps": 1},
-    "three layers": {"widths": (2, 3, 3, 1), "batch": 5, "steps": 1},
-    "transparent": {"zero_knowledge": False, "batch": 2, "steps": 1},
-    "regression": {"target": "values", "target_bits": 3, "target_width": 3, "steps": 1},
-    "several rows a tensor": {"widths": (3, 9, 2), "batch": 1, "steps": 1, "row_bits": 4},
-    "two openings": {"data_openings": 2, "row_bits": 5, "batch": 1, "steps": 1},
-    "cross entropy": {"loss": "ce", "error_width": 2, "steps": 1, "rates": (3,)},
+    "three layers": {"widths": (1, 2, 2, 1), "batch": 1, "steps": 1},
+    "transparent": {"widths": (2, 2), "zero_knowledge": False, "batch": 2, "steps": 1},
+    "regression": {"widths": (2, 2), "target": "values", "target_bits": 3, "target_width": 3, "steps": 3},
+    "several rows a tensor": {"widths": (3, 9), "batch": 1, "steps": 1},
+    "two openings": {"widths": (2, 2), "data_openings": 2, "row_bits": 5, "batch": 1, "steps": 1},
+    "cross entropy": {"widths": (2, 3), "loss": "ce", "error_width": 2, "batch": 1, "steps": 1, "rates": (3,)},
 }
 
 
