@@ -18,7 +18,7 @@ import numpy as np
 from fhe.expression import Expression
 from fhe.graph import Graph, PlainNode
 from fhe.layout import GARBAGE, ZERO, Layout, Map, Space, Where, flat_index, make_space, power_of_two
-from fhe.linear import Terms, apply, convert, one, total
+from fhe.linear import MAX_TERMS, Terms, apply, convert, one, total
 from fhe.values import Public, Secret, Tensor, Unplaced, current, periodic_rows, place
 
 
@@ -167,7 +167,7 @@ def _product(graph: Graph, expression: Expression, terms: Sequence[Term], strate
     space = make_space(strategy.order, expression.extents, graph.slots, strategy.exact, strategy.tiled,
                        strategy.across)
     secret = [t for t in terms if not isinstance(t.tensor, Public)]
-    if space is None or space.tiles > 4096 or space.tiles * max(len(secret) - 1, 0.2) > graph.budget:
+    if space is None or space.tiles * space.slots > MAX_TERMS or space.tiles * max(len(secret) - 1, 0.2) > graph.budget:
         return None
     plain = [t for t in terms if isinstance(t.tensor, Public)]
     ignore = bool(plain) and len(secret) == 1
@@ -278,7 +278,7 @@ def _linear(graph: Graph, expression: Expression, terms: Sequence[Term]) -> Secr
     rows, text = periodic_rows(expression.shape, out_order, graph.slots)
     dst = np.flatnonzero(rows.reshape(-1) >= 0)
     wide = max(1, math.prod(expression.extents[x] for x in summed))
-    if dst.size * wide > 1 << 25:
+    if dst.size * wide > MAX_TERMS:
         return None
     found = dict(zip(expression.output, np.unravel_index(rows.reshape(-1)[dst], expression.shape), strict=True)) \
         if expression.output else {}

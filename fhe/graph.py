@@ -10,6 +10,10 @@ import numpy as np
 
 from fhe.layout import ZERO, Map, Where
 
+class Inapplicable(Exception):
+    """A strategy does not suit this program, or costs more than one already found; the planner tries another."""
+
+
 OPS = ("input", "rotate", "add", "negate", "multiply", "multiply_plain", "add_plain", "relinearize", "rescale",
        "drop")
 

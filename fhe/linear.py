@@ -10,10 +10,12 @@ from math import gcd
 import numpy as np
 import numpy.typing as npt
 
-from fhe.graph import Graph, PlainNode
+from fhe.graph import Graph, Inapplicable, PlainNode
 from fhe.layout import GARBAGE, ZERO, Layout, Map
 from fhe.values import Secret
 
+_MAX_DIAGONALS = 4096
+MAX_TERMS = 1 << 23
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
@@ -57,7 +59,10 @@ def apply(graph: Graph, source: Secret, terms: Terms, rows: Map, shape: tuple[in
     diagonals: dict[tuple[int, int, int], Ints] = {}
     key = (terms.dst // slots * source.layout.tiles + tile) * slots + step
     order = np.argsort(key, kind="stable")
-    for part in np.split(order, np.flatnonzero(np.diff(key[order])) + 1):
+    parts = np.split(order, np.flatnonzero(np.diff(key[order])) + 1)
+    if len(parts) > min(graph.budget * 5, _MAX_DIAGONALS):
+        raise Inapplicable(f"{len(parts)} diagonals")
+    for part in parts:
         index = np.full(slots, ZERO, np.int64)
         index[near[part]] = terms.weight[part]
         k = int(part[0])

@@ -10,17 +10,13 @@ import numpy as np
 from fhe.contraction import Strategy, lower, term
 from fhe.errors import ExpressionError
 from fhe.expression import Expression, parse
-from fhe.graph import Graph, PlainNode
+from fhe.graph import Graph, Inapplicable, PlainNode
 from fhe.layout import GARBAGE, ZERO, Layout, Map
 from fhe.linear import Terms, apply, convert, mask, one
 from fhe.polynomial import evaluate
 from fhe.program import Program, Step, _index
 from fhe.spec import Encrypted
 from fhe.values import Public, Secret, Tensor, Unplaced, current, default_rows, place
-
-
-class Inapplicable(Exception):
-    """A strategy does not suit this program; the planner tries another."""
 
 
 def lower_program(program: Program, output: int, slots: int, choice: Mapping[int, Strategy],
@@ -83,6 +79,9 @@ def _lower_step(graph: Graph, program: Program, step: Step, args: list[Tensor], 
     if step.op == "polyval":
         return evaluate(graph, value, [float(str(c)) for c in step.attributes])
     if step.op == "declare":
+        if value.layout.clean:
+            for ct in value.cts:
+                graph.limit(ct, step.bound)
         return Secret(value.layout, value.cts, step.bound)
     return _relabel(step, value)
 

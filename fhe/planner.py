@@ -13,9 +13,9 @@ from fhe.analysis import Analysis, analyse, key_bytes, upload_bytes
 from fhe.contraction import Strategy
 from fhe.errors import BoundError, ExpressionError, LevelsExhausted, LimitExceeded
 from fhe.expression import Expression
-from fhe.graph import Graph
+from fhe.graph import Graph, Inapplicable
 from fhe.layout import Layout, power_of_two
-from fhe.lowering import Inapplicable, _needed, lower_program
+from fhe.lowering import _needed, lower_program
 from fhe.params import MIN_SCALE_BITS, SECURE_BITS, Params, make_params
 from fhe.plan import Options, Plan
 from fhe.program import Program
@@ -51,6 +51,8 @@ def plan_program(program: Program, output: int, options: Options) -> Plan:
     reason, settled = "no strategy applies", False
     for fits, ring in _ring_order(program, output, options):
         if fits and settled:
+            continue
+        if best is not None and SECURE_BITS[ring] < (best.graph.levels() + 1) * MIN_SCALE_BITS:
             continue
         found, why = _best_in_ring(program, output, ring, options, best.cost if best is not None else math.inf)
         reason = why or reason
@@ -186,6 +188,12 @@ def strategies(program: Program, node: int, slots: int, options: Options) -> Ite
     exacts = (False, True) if any(n & (n - 1) for n in expression.extents.values()) else (False,)
     tight = math.prod(1 << (n - 1).bit_length() for n in expression.extents.values()) > slots
     seen = set[Strategy]()
+    if sum(secret) == 1 and not across:
+        yield Strategy("linear")
+        several = sum(s.op == "einsum" and s.secret for s in program.steps) > 1
+        if tight and several:
+            # An intermediate would first be spread over the many ciphertexts of the index space.
+            return
     for mode in modes:
         for exact in exacts if tight else (False,):
             for tiled in ((*summed, *reversed(free)), (*reversed(free), *summed)) if tight else ((),):
@@ -194,8 +202,6 @@ def strategies(program: Program, node: int, slots: int, options: Options) -> Ite
                     if found not in seen:
                         seen.add(found)
                         yield found
-    if sum(secret) == 1 and not across:
-        yield Strategy("linear")
     if options.replicate in ("server", "auto") and sum(secret) == 2 and len(secret) == 2 and not across:
         yield Strategy("skew")
     if len(secret) > 2 and not across:
