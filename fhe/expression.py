@@ -124,8 +124,6 @@ def _output(text: str, wanted: str | None, inputs: Sequence[tuple[str, ...]],
     if dotted and not dots:
         raise ExpressionError(f"'{text}': the output drops '...', which stands for {len(dotted)} axes; "
                               "write '...' in the output or name those axes and sum them")
-    if dots and not any("..." in term for term in terms):
-        raise ExpressionError(f"'{text}': the output has '...' but 0 of {len(terms)} operands have it")
     for char in head + tail:
         if char not in _LETTERS:
             raise ExpressionError(f"'{text}': character '{char}' in the output is no axis; use letters")

@@ -79,12 +79,12 @@ class Server:
 
     def run(self, plan: Plan, operands: Mapping[str, Any], workers: int = 1) -> EncryptedTensor:
         """Evaluate a plan; see Plan.run."""
-        inputs = self.load(plan, {n: v for n, v in operands.items() if isinstance(v, EncryptedTensor)})
         plain = {n: v for n, v in operands.items() if not isinstance(v, EncryptedTensor)}
         for name in plain:
             if isinstance(plan.operands.get(name), Encrypted):
                 raise LayoutError(f"operand '{name}' is planned as encrypted but was given as {type(plain[name]).__name__}; "
                                   "encrypt it with client.encrypt(plan, …)")
+        inputs = self.load(plan, {n: v for n, v in operands.items() if isinstance(v, EncryptedTensor)})
         words = self.evaluate(plan, inputs, self.prepare(plan, plain), workers)
         return EncryptedTensor(plan.digest, RESULT, plan.shape, tuple(words), False, plan)
 
