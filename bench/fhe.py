@@ -61,13 +61,16 @@ def measure(text: str, parts: list[Part], replicate: str, repeats: int) -> dict[
     encode = time.perf_counter() - start
     inputs = server.load(plan, cts)
     seconds = best_of(repeats, lambda: server.compute(plan, inputs, prepared, plan.graph.outputs))
+    start = time.process_time()
+    server.compute(plan, inputs, prepared, plan.graph.outputs)
+    cpu = time.process_time() - start
     got = client.decrypt(plan, plan.run(server, **cts, **plain))
     error = float(np.abs(got - np.einsum(text, *data.values())).max())
     return {"expression": text, "shapes": [list(s.shape) for s in specs.values()], "replicate": replicate,
             "rotations": plan.counts["rotate"], "products": plan.counts["multiply"], "levels": plan.levels,
             "plain_products": plan.counts["multiply_plain"], "relinearisations": plan.counts["relinearize"],
             "ring": plan.params.ring, "key_bytes": plan.key_bytes, "upload_bytes": sum(plan.upload.values()),
-            "keygen_seconds": keygen, "seconds": seconds, "seconds_with_encoding": seconds + encode,
+            "keygen_seconds": keygen, "seconds": seconds, "seconds_with_encoding": seconds + encode, "cpu_seconds": cpu,
             "predicted_seconds": plan.seconds, "error": error, "relative_error": error / plan.bound,
             "predicted_error": plan.error}
 
@@ -136,7 +139,7 @@ def show(row: dict[str, Any]) -> None:
     floor = f"  {row['floor']} {row['floor_seconds'] * 1e3:.1f} ms = {row['ratio']:.1f}×" if "floor" in row else ""
     print(f"{row['expression']:16} {row['replicate']:6} {row['rotations']:3} rot {row['products']:2} mul "
           f"{row['levels']} lev  keys {row['key_bytes'] / 1e6:6.1f} MB  up {row['upload_bytes'] / 1e6:5.1f} MB  "
-          f"{row['seconds'] * 1e3:7.1f} ms ({row['seconds_with_encoding'] * 1e3:.1f} with encoding, "
+          f"{row['seconds'] * 1e3:7.1f} ms ({row['seconds_with_encoding'] * 1e3:.1f} with encoding, {row['cpu_seconds'] * 1e3:.1f} of one core, "
           f"{row['predicted_seconds'] * 1e3:.1f} predicted)  error {row['relative_error']:.1e} of bound{floor}",
           file=sys.stderr)
 

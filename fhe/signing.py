@@ -6,10 +6,12 @@ A signature shows which server answered which request. It does not show that the
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -95,12 +97,19 @@ def _verify(key: bytes, message: bytes, signature: bytes, what: str, who: str) -
 
 
 class NonceBook:
-    """The requests a server has answered; a nonce is taken once."""
+    """The requests a server has answered; a nonce is taken once, across restarts when a file keeps them."""
 
-    def __init__(self) -> None:
-        self._seen: set[bytes] = set()
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        known = path.read_text().split() if path is not None and path.exists() else []
+        self._seen = {bytes.fromhex(line) for line in known}
 
     def take(self, request: Request) -> None:
         if len(request.nonce) != NONCE_BYTES or request.nonce in self._seen:
             raise RejectedMessage(f"nonce {request.nonce.hex()[:16]} was used before; sign a new request")
         self._seen.add(request.nonce)
+        if self.path is not None:
+            with self.path.open("a") as stream:
+                stream.write(request.nonce.hex() + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
