@@ -1,4 +1,5 @@
-"""`zkgrad fhe`: einsum on encrypted tensors, client and server in different processes with files in between."""
+"""`zkgrad fhe`: einsum on encrypted tensors, client and server in different processes with files in between.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +23,18 @@ from fhe.signing import Identity, NonceBook, Request
 app = typer.Typer(name="fhe", no_args_is_help=True, help="Einsum on encrypted tensors (CKKS).")
 P = ParamSpec("P")
 CODES: dict[type[Exception], int] = {
-    errors.ParametersUnsafe: 1, errors.ExpressionError: 2, errors.ShapeError: 2, FileNotFoundError: 2,
-    errors.MalformedBytes: 3, errors.BoundError: 4, errors.LevelsExhausted: 4, errors.LimitExceeded: 4,
-    errors.ReleaseRefused: 4, errors.RejectedMessage: 5, errors.LayoutError: 5, errors.MissingKey: 5,
+    errors.ParametersUnsafe: 1,
+    errors.ExpressionError: 2,
+    errors.ShapeError: 2,
+    FileNotFoundError: 2,
+    errors.MalformedBytes: 3,
+    errors.BoundError: 4,
+    errors.LevelsExhausted: 4,
+    errors.LimitExceeded: 4,
+    errors.ReleaseRefused: 4,
+    errors.RejectedMessage: 5,
+    errors.LayoutError: 5,
+    errors.MissingKey: 5,
 }
 MAX_FILE = 8 << 30
 PlanFile = Annotated[Path, typer.Argument(help="a plan written by `fhe plan`")]
@@ -87,8 +97,10 @@ def load_plan(path: Path, caps: dict[str, float] | None = None) -> fhe.Plan:
         raise errors.MalformedBytes(f"{path}: no plan; write one with `zkgrad fhe plan`") from None
     plan = replan(document, caps or {})
     if plan.digest != digest:
-        raise errors.RejectedMessage(f"{path} says digest {str(digest)[:16]} but its request plans as {plan.digest[:16]}; "
-                                     "both sides need the same version")
+        raise errors.RejectedMessage(
+            f"{path} says digest {str(digest)[:16]} but its request plans as {plan.digest[:16]}; "
+            "both sides need the same version"
+        )
     return plan
 
 
@@ -112,12 +124,15 @@ def parse_operand(text: str) -> tuple[str, fhe.Encrypted | fhe.Plain]:
         name, rest = text.split("=")
         kind, shape, bound = rest.split(":")
         sizes = tuple(int(s) for s in shape.split(",") if s)
-        made = {"encrypted": fhe.Encrypted, "plain": fhe.Plain}[kind]
-        return name, made(sizes, float(bound))
+        if kind not in ("encrypted", "plain"):
+            raise KeyError(kind)
+        return name, (fhe.Encrypted if kind == "encrypted" else fhe.Plain)(sizes, float(bound))
     except (KeyError, ValueError) as error:
         if isinstance(error, errors.FheError):
             raise
-        raise errors.ExpressionError(f"--operand '{text}': write NAME=encrypted:SIZE,SIZE:BOUND or NAME=plain:…") from None
+        raise errors.ExpressionError(
+            f"--operand '{text}': write NAME=encrypted:SIZE,SIZE:BOUND or NAME=plain:…"
+        ) from None
 
 
 @app.command("plan")
@@ -134,19 +149,41 @@ def plan_command(
     draw: Annotated[bool, typer.Option(help="also draw the slot layout")] = False,
     as_json: Json = False,
 ) -> None:
-    """Plan an expression: steps, counts, levels, keys, bytes, predicted time and error, before any key exists."""
+    """Plan an expression: steps, counts, levels, keys, bytes, predicted time and error, before any key
+    exists.
+    """
     wish = None
     if release:
         try:
             wish = fhe.Release(*(int(x) for x in release.split(",")))
         except (TypeError, ValueError) as error:
-            raise errors.ExpressionError(f"--release '{release}': write BITS,SECURITY,COUNT ({error})") from None
-    plan = fhe.plan(expression, dict(parse_operand(o) for o in operand), precision=precision, replicate=replicate,
-                    objective=objective, reveal=reveal, release=wish)
+            raise errors.ExpressionError(
+                f"--release '{release}': write BITS,SECURITY,COUNT ({error})"
+            ) from None
+    plan = fhe.plan(
+        expression,
+        dict(parse_operand(o) for o in operand),
+        precision=precision,
+        replicate=replicate,
+        objective=objective,
+        reveal=reveal,
+        release=wish,
+    )
     write(out, json.dumps({**plan.document(), "digest": plan.digest}, indent=1).encode())
-    report(as_json, f"{plan}\n{plan.draw() if draw else ''}wrote {out}",
-           {"digest": plan.digest, "counts": dict(plan.counts), "levels": plan.levels, "ring": plan.params.ring,
-            "key_bytes": plan.key_bytes, "upload_bytes": plan.upload, "seconds": plan.seconds, "error": plan.error})
+    report(
+        as_json,
+        f"{plan}\n{plan.draw() if draw else ''}wrote {out}",
+        {
+            "digest": plan.digest,
+            "counts": dict(plan.counts),
+            "levels": plan.levels,
+            "ring": plan.params.ring,
+            "key_bytes": plan.key_bytes,
+            "upload_bytes": plan.upload,
+            "seconds": plan.seconds,
+            "error": plan.error,
+        },
+    )
 
 
 @app.command()
@@ -159,13 +196,18 @@ def keygen(
 ) -> None:
     """Make a client's secret key and exactly the evaluation keys some plans need."""
     if key.exists():
-        raise errors.ExpressionError(f"{key} exists; a new key there would make earlier ciphertexts unreadable")
+        raise errors.ExpressionError(
+            f"{key} exists; a new key there would make earlier ciphertexts unreadable"
+        )
     client = fhe.Client.for_plans([load_plan(p) for p in plans])
     client.save(key)
     data = client.server_bundle()
     write(bundle, data)
-    report(as_json, f"wrote {key} (secret) and {bundle}, {len(data):,} bytes",
-           {"bundle_bytes": len(data), "client": client.identity.public.hex()})
+    report(
+        as_json,
+        f"wrote {key} (secret) and {bundle}, {len(data):,} bytes",
+        {"bundle_bytes": len(data), "client": client.identity.public.hex()},
+    )
 
 
 @app.command()
@@ -183,13 +225,16 @@ def encrypt(
     arrays = load_arrays(operand)
     missing = sorted(set(made.layouts) - set(arrays))
     if missing:
-        raise errors.LayoutError(f"operands {missing} of {len(made.layouts)} encrypted ones are missing; "
-                                 "give each by --operand")
+        raise errors.LayoutError(
+            f"operands {missing} of {len(made.layouts)} encrypted ones are missing; give each by --operand"
+        )
     asked, data = ask(client, made, client.encrypt(made, **arrays))
     write(request, data)
     kept = {"plan": asked.plan, "nonce": asked.nonce.hex(), "operands": dict(asked.operands)}
     write(receipt, json.dumps(kept).encode())
-    report(as_json, f"wrote {request}, {len(data):,} bytes, and {receipt}", {"request_bytes": len(data), **kept})
+    report(
+        as_json, f"wrote {request}, {len(data):,} bytes, and {receipt}", {"request_bytes": len(data), **kept}
+    )
 
 
 @app.command()
@@ -200,7 +245,9 @@ def einsum(
     request: Annotated[Path, typer.Option(help="the client's signed request")],
     reply: Annotated[Path, typer.Option(help="where to write the signed result")],
     identity: Annotated[Path, typer.Option(help="the server's signing key; made when it does not exist")],
-    operand: Annotated[list[str], typer.Option(help="NAME=FILE.npy for each plain operand")] = [],  # noqa: B006
+    operand: Annotated[
+        list[str], typer.Option(help="NAME=FILE.npy for each plain operand")
+    ] = [],  # noqa: B006
     nonces: Annotated[Path | None, typer.Option(help="file that remembers answered requests")] = None,
     max_seconds: Annotated[float, typer.Option(help="cap on predicted and on actual seconds")] = 600.0,
     max_memory: Annotated[int, typer.Option(help="cap on the child's memory in MiB")] = 16384,
@@ -213,11 +260,23 @@ def einsum(
         write(identity, Identity().secret, secret=True)
     signer = Identity(read(identity))
     server = fhe.Server(read(bundle))
-    data = answer(server, signer, made, read(request), load_arrays(operand), NonceBook(nonces), seconds=max_seconds,
-                  memory=max_memory << 20, workers=workers)
+    data = answer(
+        server,
+        signer,
+        made,
+        read(request),
+        load_arrays(operand),
+        NonceBook(nonces),
+        seconds=max_seconds,
+        memory=max_memory << 20,
+        workers=workers,
+    )
     write(reply, data)
-    report(as_json, f"wrote {reply}, {len(data):,} bytes, signed by {signer.public.hex()}",
-           {"reply_bytes": len(data), "server": signer.public.hex()})
+    report(
+        as_json,
+        f"wrote {reply}, {len(data):,} bytes, signed by {signer.public.hex()}",
+        {"reply_bytes": len(data), "server": signer.public.hex()},
+    )
 
 
 @app.command()
@@ -231,22 +290,28 @@ def decrypt(
     out: Annotated[Path, typer.Option(help="where to write the result, .npy")],
     as_json: Json = False,
 ) -> None:
-    """Check that the pinned server answered this request, then decrypt. Publishing the values leaks the key."""
+    """Check that the pinned server answered this request, then decrypt. Publishing the values leaks the key.
+    """
     made, client = load_plan(plan), fhe.Client.load(key)
     try:
         kept = json.loads(read(receipt))
         request = Request(kept["plan"], bytes.fromhex(kept["nonce"]), kept["operands"])
         pinned = bytes.fromhex(server)
     except (ValueError, KeyError, TypeError):
-        raise errors.MalformedBytes(f"{receipt} or --server is malformed; use the files `encrypt` wrote and a hex key"
-                                    ) from None
+        raise errors.MalformedBytes(
+            f"{receipt} or --server is malformed; use the files `encrypt` wrote and a hex key"
+        ) from None
     if request.plan != made.digest:
         raise errors.RejectedMessage(f"{receipt} belongs to plan {request.plan[:16]}, not {made.digest[:16]}")
     values = accept(client, made, request, pinned, read(reply))
     with out.open("wb") as stream:
         np.save(stream, values, allow_pickle=False)
-    report(as_json, f"wrote {out}, shape {values.shape}, error at most {made.error:.2g}; do not publish these values "
-                    "unless the plan has a release", {"shape": list(values.shape), "error": made.error})
+    report(
+        as_json,
+        f"wrote {out}, shape {values.shape}, error at most {made.error:.2g}; do not publish these values "
+        "unless the plan has a release",
+        {"shape": list(values.shape), "error": made.error},
+    )
 
 
 if __name__ == "__main__":

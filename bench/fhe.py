@@ -1,6 +1,7 @@
 """Einsum on CKKS: operations, bytes, seconds and error per expression, beside TenSEAL's own products.
 
-`python -m bench fhe`; one process, one core for the evaluation. The floor of a product is TenSEAL's `dot` or `matmul`.
+`python -m bench fhe`; one process, one core for the evaluation. The floor of a product is TenSEAL's `dot` or
+`matmul`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -66,13 +68,27 @@ def measure(text: str, parts: list[Part], replicate: str, repeats: int) -> dict[
     cpu = time.process_time() - start
     got = client.decrypt(plan, plan.run(server, **cts, **plain))
     error = float(np.abs(got - np.einsum(text, *data.values())).max())
-    return {"expression": text, "shapes": [list(s.shape) for s in specs.values()], "replicate": replicate,
-            "rotations": plan.counts["rotate"], "products": plan.counts["multiply"], "levels": plan.levels,
-            "plain_products": plan.counts["multiply_plain"], "relinearisations": plan.counts["relinearize"],
-            "ring": plan.params.ring, "key_bytes": plan.key_bytes, "upload_bytes": sum(plan.upload.values()),
-            "keygen_seconds": keygen, "seconds": seconds, "seconds_with_encoding": seconds + encode, "cpu_seconds": cpu,
-            "predicted_seconds": plan.seconds, "error": error, "relative_error": error / plan.bound,
-            "predicted_error": plan.error}
+    return {
+        "expression": text,
+        "shapes": [list(s.shape) for s in specs.values()],
+        "replicate": replicate,
+        "rotations": plan.counts["rotate"],
+        "products": plan.counts["multiply"],
+        "levels": plan.levels,
+        "plain_products": plan.counts["multiply_plain"],
+        "relinearisations": plan.counts["relinearize"],
+        "ring": plan.params.ring,
+        "key_bytes": plan.key_bytes,
+        "upload_bytes": sum(plan.upload.values()),
+        "keygen_seconds": keygen,
+        "seconds": seconds,
+        "seconds_with_encoding": seconds + encode,
+        "cpu_seconds": cpu,
+        "predicted_seconds": plan.seconds,
+        "error": error,
+        "relative_error": error / plan.bound,
+        "predicted_error": plan.error,
+    }
 
 
 def tenseal_floor(kind: str, parts: list[Part], repeats: int) -> float:
@@ -81,7 +97,7 @@ def tenseal_floor(kind: str, parts: list[Part], repeats: int) -> float:
 
     rng = np.random.default_rng(0)
     context = tenseal.context(tenseal.SCHEME_TYPE.CKKS, 8192, coeff_mod_bit_sizes=[60, 40, 40, 60])
-    context.global_scale = 2.0 ** 40
+    context.global_scale = 2.0**40
     context.generate_galois_keys()
     vector = tenseal.ckks_vector(context, rng.uniform(-1, 1, parts[0][1]).tolist())
     if kind == "dot":
@@ -95,7 +111,9 @@ def digits_batch(batch: int = 128) -> dict[str, Any]:
     """Seconds for one batch of a 64-128-64-10 network with random weights and polynomials of degree 7."""
     rng = np.random.default_rng(1)
     sizes = (64, 128, 64, 10)
-    layers = [(rng.normal(0, np.sqrt(2 / a), (a, b)), np.zeros(b)) for a, b in zip(sizes, sizes[1:], strict=False)]
+    layers = [
+        (rng.normal(0, np.sqrt(2 / a), (a, b)), np.zeros(b)) for a, b in pairwise(sizes)
+    ]
     x = rng.uniform(0, 1, (batch, 64))
     network = fhe.compile(layers, calibration=x, batch=batch)
     client = fhe.Client.for_plans([network.plan])
@@ -105,13 +123,22 @@ def digits_batch(batch: int = 128) -> dict[str, Any]:
     encode = time.perf_counter() - start
     inputs = server.load(network.plan, client.encrypt(network.plan, x=x))
     seconds = best_of(1, lambda: server.compute(network.plan, inputs, prepared, network.plan.graph.outputs))
-    return {"network": "64-128-64-10", "batch": batch, "seconds": seconds, "encode_seconds": encode,
-            "predicted_seconds": network.plan.seconds, "ring": network.plan.params.ring,
-            "key_bytes": network.plan.key_bytes, "levels": network.plan.levels}
+    return {
+        "network": "64-128-64-10",
+        "batch": batch,
+        "seconds": seconds,
+        "encode_seconds": encode,
+        "predicted_seconds": network.plan.seconds,
+        "ring": network.plan.params.ring,
+        "key_bytes": network.plan.key_bytes,
+        "levels": network.plan.levels,
+    }
 
 
 def run(json: bool = False, *, repeats: int = 3, network: bool = True, **options: Any) -> dict[str, Any]:
-    """Measure the whole table; a dictionary, printed as one JSON object on stdout when `json`, as a table otherwise."""
+    """Measure the whole table; a dictionary, printed as one JSON object on stdout when `json`, as a table
+    otherwise.
+    """
     rows = []
     for text, parts, kind in TABLE:
         floor = tenseal_floor(kind, parts, repeats) if kind else None
@@ -121,7 +148,11 @@ def run(json: bool = False, *, repeats: int = 3, network: bool = True, **options
                 row |= {"floor": f"TenSEAL {kind}", "floor_seconds": floor, "ratio": floor / row["seconds"]}
             rows.append(row)
             show(row)
-    report: dict[str, Any] = {"benchmark": "fhe", "machine": platform.processor() or platform.machine(), "rows": rows}
+    report: dict[str, Any] = {
+        "benchmark": "fhe",
+        "machine": platform.processor() or platform.machine(),
+        "rows": rows,
+    }
     if network:
         report["inference"] = digits_batch()
         print(f"inference: {report['inference']}", file=sys.stderr)
@@ -136,12 +167,19 @@ def dump(report: dict[str, Any]) -> None:
 
 def show(row: dict[str, Any]) -> None:
     """One line for people."""
-    floor = f"  {row['floor']} {row['floor_seconds'] * 1e3:.1f} ms = {row['ratio']:.1f}×" if "floor" in row else ""
-    print(f"{row['expression']:16} {row['replicate']:6} {row['rotations']:3} rot {row['products']:2} mul "
-          f"{row['levels']} lev  keys {row['key_bytes'] / 1e6:6.1f} MB  up {row['upload_bytes'] / 1e6:5.1f} MB  "
-          f"{row['seconds'] * 1e3:7.1f} ms ({row['seconds_with_encoding'] * 1e3:.1f} with encoding, {row['cpu_seconds'] * 1e3:.1f} of one core, "
-          f"{row['predicted_seconds'] * 1e3:.1f} predicted)  error {row['relative_error']:.1e} of bound{floor}",
-          file=sys.stderr)
+    floor = (
+        f"  {row['floor']} {row['floor_seconds'] * 1e3:.1f} ms = {row['ratio']:.1f}×"
+        if "floor" in row
+        else ""
+    )
+    print(
+        f"{row['expression']:16} {row['replicate']:6} {row['rotations']:3} rot {row['products']:2} mul"
+        f" {row['levels']} lev  keys {row['key_bytes'] / 1e6:6.1f} MB  up {row['upload_bytes'] / 1e6:5.1f} MB"
+        f"  {row['seconds'] * 1e3:7.1f} ms ({row['seconds_with_encoding'] * 1e3:.1f} with encoding,"
+        f" {row['cpu_seconds'] * 1e3:.1f} of one core, {row['predicted_seconds'] * 1e3:.1f} predicted)  error"
+        f" {row['relative_error']:.1e} of bound{floor}",
+        file=sys.stderr,
+    )
 
 
 if __name__ == "__main__":

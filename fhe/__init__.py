@@ -11,6 +11,17 @@ from fhe.spec import Encrypted, Plain, Release
 from fhe.wire import EncryptedTensor
 
 __all__ = [
-    "Client", "Encrypted", "EncryptedTensor", "FheError", "Plain", "Plan", "Program", "Release", "Server", "compile",
-    "einsum", "load_layers", "plan",
+    "Client",
+    "Encrypted",
+    "EncryptedTensor",
+    "FheError",
+    "Plain",
+    "Plan",
+    "Program",
+    "Release",
+    "Server",
+    "compile",
+    "einsum",
+    "load_layers",
+    "plan",
 ]

@@ -15,8 +15,18 @@ SIGMA = 3.24
 TAIL = 6.0
 
 # Seconds per 2^20 butterfly-like word operations, measured on one core of an AMD EPYC; see docs/fhe.md.
-UNIT = {"multiply": 16e-3, "multiply_plain": 7.6e-3, "add": 2.4e-3, "negate": 1.6e-3, "add_plain": 2.0e-3,
-        "drop": 2.0e-3, "rescale": 1.95e-3, "relinearize": 0.75e-3, "rotate": 0.75e-3, "input": 0.0}
+UNIT = {
+    "multiply": 16e-3,
+    "multiply_plain": 7.6e-3,
+    "add": 2.4e-3,
+    "negate": 1.6e-3,
+    "add_plain": 2.0e-3,
+    "drop": 2.0e-3,
+    "rescale": 1.95e-3,
+    "relinearize": 0.75e-3,
+    "rotate": 0.75e-3,
+    "input": 0.0,
+}
 ENCODE_UNIT = 2.2e-3
 
 
@@ -32,7 +42,7 @@ class Analysis:
 def fresh_deviation(params: Params, depth: int) -> float:
     """Standard deviation of one slot of a fresh symmetric encryption: error and rounding, over the scale."""
     n = params.ring
-    return math.sqrt(n * (SIGMA ** 2 + 1 / 12) / 2) / params.scales[depth]
+    return math.sqrt(n * (SIGMA**2 + 1 / 12) / 2) / params.scales[depth]
 
 
 def rounding_deviation(params: Params) -> float:
@@ -44,12 +54,14 @@ def rounding_deviation(params: Params) -> float:
 def switching_deviation(params: Params, depth: int) -> float:
     """Deviation of the worst slot from one key switch, before division by the scale.
 
-    The library's residues lie in [0, q): their mean q/2 on every coefficient evaluates to q·N/π at the root nearest
-    1, far above the random part √(N/12)·q.
+    The library's residues lie in [0, q): their mean q/2 on every coefficient evaluates to q·N/π at the root
+    nearest 1, far above the random part √(N/12)·q.
     """
     n = params.ring
-    ratio = sum((q / params.special) ** 2 for q in params.primes[:params.count(depth)])
-    return math.sqrt(ratio * (n / 12 + (n / math.pi) ** 2) * n * SIGMA ** 2 / 2 + rounding_deviation(params) ** 2)
+    ratio = sum((q / params.special) ** 2 for q in params.primes[: params.count(depth)])
+    return math.sqrt(
+        ratio * (n / 12 + (n / math.pi) ** 2) * n * SIGMA**2 / 2 + rounding_deviation(params) ** 2
+    )
 
 
 def plain_scale(graph: Graph, params: Params, a: int, actual: dict[int, float]) -> float:
@@ -66,9 +78,7 @@ def scales(graph: Graph, params: Params) -> dict[int, float]:
             actual[v] = actual[i.args[0]] * actual[i.args[1]]
         elif i.op == "multiply_plain":
             actual[v] = params.scales[i.depth + 1] * params.dropped(i.depth)
-        elif i.op == "rescale":
-            actual[v] = params.scales[i.depth]
-        elif i.op == "input":
+        elif i.op == "rescale" or i.op == "input":
             actual[v] = params.scales[i.depth]
         else:
             actual[v] = actual[i.args[0]]
@@ -93,7 +103,11 @@ def deviations(graph: Graph, params: Params) -> list[float]:
             d = 2 * e[0] if same else math.hypot(*e)
         elif i.op == "multiply":
             same = i.args[0] == i.args[1]
-            d = 2 * b[0] * e[0] if same else math.sqrt((b[1] * e[0]) ** 2 + (b[0] * e[1]) ** 2 + (e[0] * e[1]) ** 2)
+            d = (
+                2 * b[0] * e[0]
+                if same
+                else math.sqrt((b[1] * e[0]) ** 2 + (b[0] * e[1]) ** 2 + (e[0] * e[1]) ** 2)
+            )
         elif i.op == "multiply_plain":
             pt = graph.plaintexts[i.plaintext]
             encoding = math.sqrt(params.ring / 24) / plain_scale(graph, params, i.args[0], actual)

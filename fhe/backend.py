@@ -40,15 +40,19 @@ def check_values(name: str, values: object, shape: tuple[int, ...], bound: float
     if array.dtype.kind not in "fiub":
         raise BoundError(f"operand '{name}' has dtype {array.dtype}; only real numbers can be encrypted")
     if array.shape != shape:
-        raise ShapeError(f"operand '{name}' has shape {array.shape} but was planned as {shape}; plan again or reshape")
+        raise ShapeError(
+            f"operand '{name}' has shape {array.shape} but was planned as {shape}; plan again or reshape"
+        )
     array = array.astype(np.float64)
     if not np.isfinite(array).all():
         count = int((~np.isfinite(array)).sum())
         raise BoundError(f"operand '{name}' has {count} entries of {array.size} that are NaN or infinite")
     top = float(np.abs(array).max(initial=0.0))
     if top > bound * (1 + 1e-12):
-        raise BoundError(f"operand '{name}' reaches {top:g}, above its declared bound {bound:g}; scale it or plan with "
-                         "a larger bound")
+        raise BoundError(
+            f"operand '{name}' reaches {top:g}, above its declared bound {bound:g}; scale it or plan with "
+            "a larger bound"
+        )
     return array
 
 
@@ -88,7 +92,9 @@ def plaintext_values(graph: Graph, tensors: Sequence[Array], number: int) -> Arr
 class Prepared:
     """A plan's plaintexts encoded for one evaluator; reusable while the plain operands stay the same."""
 
-    def __init__(self, graph: Graph, params: Params, evaluator: Evaluator, operands: Mapping[str, Array]) -> None:
+    def __init__(
+        self, graph: Graph, params: Params, evaluator: Evaluator, operands: Mapping[str, Array]
+    ) -> None:
         actual, tensors = scales(graph, params), plain_tensors(graph, operands)
         self.encoded: dict[tuple[int, int, float], Any] = {}
         self.keys: dict[int, tuple[int, int, float]] = {}
@@ -115,8 +121,13 @@ def operands_digest(operands: Mapping[str, Array]) -> bytes:
     return h.digest()
 
 
-def execute(graph: Graph, evaluator: Evaluator, inputs: Mapping[tuple[str, int], Any], prepared: Prepared,
-            outputs: Sequence[int]) -> list[Any]:
+def execute(
+    graph: Graph,
+    evaluator: Evaluator,
+    inputs: Mapping[tuple[str, int], Any],
+    prepared: Prepared,
+    outputs: Sequence[int],
+) -> list[Any]:
     """Run the instructions that `outputs` depend on, freeing each value after its last use."""
     live, stack = set[int](), list(outputs)
     while stack:

@@ -31,7 +31,12 @@ _PREFIX = struct.Struct("<32sBQQQdd")
 def _library() -> Any:
     library = ctypes.CDLL(seal._sealapi_cpp.__file__)
     call = library.ZSTD_decompress
-    call.restype, call.argtypes = ctypes.c_size_t, [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
+    call.restype, call.argtypes = ctypes.c_size_t, [
+        ctypes.c_char_p,
+        ctypes.c_size_t,
+        ctypes.c_char_p,
+        ctypes.c_size_t,
+    ]
     return call
 
 
@@ -80,8 +85,9 @@ def _load(thing: Any, context: Any, body: bytes) -> None:
         os.close(handle)
 
 
-def _ciphertext_body(parms_id: list[int], ring: int, limbs: int, size: int, scale: float, words: bytes,
-                     seed: bytes) -> bytes:
+def _ciphertext_body(
+    parms_id: list[int], ring: int, limbs: int, size: int, scale: float, words: bytes, seed: bytes
+) -> bytes:
     """The body of a ciphertext stream; with a seed, `words` is the first polynomial alone."""
     head = _PREFIX.pack(struct.pack("<4Q", *parms_id), 1, size, ring, limbs, scale, 1.0)
     head = head[:-8] + struct.pack("<Q", 1)
@@ -103,10 +109,12 @@ class Ring:
             p = self.params
             parameters = seal.EncryptionParameters(seal.SCHEME_TYPE.CKKS)
             parameters.set_poly_modulus_degree(p.ring)
-            parameters.set_coeff_modulus([seal.Modulus(q) for q in (*p.primes[:p.count(depth)], p.special)])
+            parameters.set_coeff_modulus([seal.Modulus(q) for q in (*p.primes[: p.count(depth)], p.special)])
             context = seal.SEALContext(parameters, True, seal.SEC_LEVEL_TYPE.TC128)
             if not context.parameters_set():
-                raise ParametersUnsafe(f"ring {p.ring} with {p.count(depth)} + 1 primes: {context.parameters_error_message()}")
+                raise ParametersUnsafe(
+                    f"ring {p.ring} with {p.count(depth)} + 1 primes: {context.parameters_error_message()}"
+                )
             self._contexts[depth] = context
         return self._contexts[depth]
 
@@ -115,27 +123,33 @@ class Ring:
         """The library's name for the level at `depth`."""
         identifier = self.context().first_parms_id()
         switcher, probe = seal.Evaluator(self.context()), seal.Plaintext()
-        seal.CKKSEncoder(self.context()).encode(0.5, identifier, 2.0 ** 20, probe)
+        seal.CKKSEncoder(self.context()).encode(0.5, identifier, 2.0**20, probe)
         for _ in range(depth):
             switcher.mod_switch_to_next_inplace(probe)
         return list(probe.parms_id())
 
     def load(self, words: bytes, depth: int, seeded: bool) -> Any:
-        """A ciphertext at `depth` from raw words, its scale canonical; words are checked against the primes."""
+        """A ciphertext at `depth` from raw words, its scale canonical; words are checked against the primes.
+        """
         p = self.params
         check_words(words[:-SEED_BYTES] if seeded else words, p, depth, p.count(depth), 1 if seeded else 2)
         seed = words[-SEED_BYTES:] if seeded else b""
         data = words[:-SEED_BYTES] if seeded else words
         out = seal.Ciphertext()
-        _load(out, self.context(), _ciphertext_body(self.parms_id(depth), p.ring, p.count(depth), 2, p.scales[depth],
-                                                    data, seed))
+        _load(
+            out,
+            self.context(),
+            _ciphertext_body(self.parms_id(depth), p.ring, p.count(depth), 2, p.scales[depth], data, seed),
+        )
         return out
 
     def save(self, ciphertext: Any, depth: int) -> bytes:
         """The raw words of a two-polynomial ciphertext."""
         size = self.params.ciphertext_bytes(depth, seeded=False)
         if ciphertext.size() != 2:
-            raise MalformedBytes(f"a ciphertext of {ciphertext.size()} polynomials is not for sending; relinearise")
+            raise MalformedBytes(
+                f"a ciphertext of {ciphertext.size()} polynomials is not for sending; relinearise"
+            )
         return _saved(ciphertext, size + 256)[-size:]
 
 
@@ -147,7 +161,7 @@ def check_words(data: bytes, params: Params, depth: int, limbs: int, polynomials
     wanted = polynomials * limbs * params.ring * 8
     if len(data) != wanted:
         raise MalformedBytes(f"{len(data)} bytes where the plan has {wanted}")
-    primes = [*params.primes[:params.count(depth)], params.special][:limbs]
+    primes = [*params.primes[: params.count(depth)], params.special][:limbs]
     words = np.frombuffer(data, "<u8").reshape(polynomials, limbs, params.ring)
     above = int((words >= np.array(primes, np.uint64)[None, :, None]).sum())
     if above:
@@ -178,7 +192,7 @@ class SecretKey:
         p = self.params
         check_words(words, p, 0, p.depth + 2, 1)
         limbs = np.frombuffer(words, "<u8").reshape(p.depth + 2, p.ring)
-        part = np.concatenate([limbs[:p.count(depth)], limbs[-1:]]).tobytes()
+        part = np.concatenate([limbs[: p.count(depth)], limbs[-1:]]).tobytes()
         context, key = self.ring.context(depth), seal.SecretKey()
         body = struct.pack("<4QQd", *context.key_parms_id(), len(part) // 8, 1.0)
         _load(key, context, body + _framed(struct.pack("<Q", len(part) // 8) + part))
@@ -188,7 +202,9 @@ class SecretKey:
         """Raw words of a fresh seeded encryption at `depth`."""
         plaintext = seal.Plaintext()
         self._encoder.encode(values.tolist(), self.ring.parms_id(depth), self.params.scales[depth], plaintext)
-        return _seeded(self._encryptor.encrypt_symmetric(plaintext), self.params.count(depth) * self.params.ring * 8)
+        return _seeded(
+            self._encryptor.encrypt_symmetric(plaintext), self.params.count(depth) * self.params.ring * 8
+        )
 
     def decrypt(self, words: bytes, depth: int) -> Array:
         """Slot values of a ciphertext from its words."""
@@ -202,7 +218,7 @@ class SecretKey:
         The addition happens in the evaluation domain, before anything is decoded.
         """
         p, context = self.params, self.ring.context()
-        primes = p.primes[:p.count(depth)]
+        primes = p.primes[: p.count(depth)]
         residues = np.concatenate([(noise % np.int64(q)).astype("<u8") for q in primes])
         flood = self._coefficients(context, residues, self.ring.parms_id(depth), depth)
         ciphertext = self.ring.load(words, depth, seeded=False)
@@ -211,11 +227,17 @@ class SecretKey:
         self._decryptor.decrypt(ciphertext, plaintext)
         return np.array(self._encoder.decode_double(plaintext))
 
-    def _coefficients(self, context: Any, residues: npt.NDArray[Any], identifier: list[int], depth: int) -> Any:
-        """A plaintext in evaluation form from coefficient residues, by the library's own transform of a ciphertext."""
+    def _coefficients(
+        self, context: Any, residues: npt.NDArray[Any], identifier: list[int], depth: int
+    ) -> Any:
+        """A plaintext in evaluation form from coefficient residues, by the library's own transform of a
+        ciphertext.
+        """
         p = self.params
         zero = np.zeros_like(residues).tobytes()
-        body = _ciphertext_body(identifier, p.ring, p.count(depth), 2, p.scales[depth], zero + residues.tobytes(), b"")
+        body = _ciphertext_body(
+            identifier, p.ring, p.count(depth), 2, p.scales[depth], zero + residues.tobytes(), b""
+        )
         body = body[:32] + b"\0" + body[33:]
         out = seal.Ciphertext()
         _load(out, context, body)
@@ -248,7 +270,7 @@ class SecretKey:
         parts = []
         for _ in range(p.count(depth)):
             at = start + _HEADER + _PREFIX.size + _HEADER + 8
-            parts.append(data[at:at + size] + data[start + unit - SEED_BYTES:start + unit])
+            parts.append(data[at : at + size] + data[start + unit - SEED_BYTES : start + unit])
             start += unit
         return b"".join(parts)
 
@@ -257,23 +279,29 @@ def _seeded(made: Any, size: int) -> bytes:
     """First polynomial and seed of a serialisable (seeded) ciphertext."""
     data = _saved(made, size + 512)
     at = _PREFIX.size + _HEADER + 8
-    return data[at:at + size] + data[-SEED_BYTES:]
+    return data[at : at + size] + data[-SEED_BYTES:]
 
 
 class CkksEvaluator:
     """The server's side: evaluates plans with exactly the keys it was given.
 
-    `rotations`: step → (depth, words); `relin`: (depth, words) or None; `zero`: a seeded encryption of 0 at depth 0,
-    in whose place the library would refuse a transparent result.
+    `rotations`: step → (depth, words); `relin`: (depth, words) or None; `zero`: a seeded encryption of 0 at
+    depth 0, in whose place the library would refuse a transparent result.
     """
 
-    def __init__(self, params: Params, rotations: Mapping[int, tuple[int, bytes]], relin: tuple[int, bytes] | None,
-                 zero: bytes) -> None:
+    def __init__(
+        self,
+        params: Params,
+        rotations: Mapping[int, tuple[int, bytes]],
+        relin: tuple[int, bytes] | None,
+        zero: bytes,
+    ) -> None:
         self.params, self.ring = params, Ring(params)
         self._evaluators: dict[int, Any] = {}
         self._encoder = seal.CKKSEncoder(self.ring.context())
-        self._galois = {step: (depth, self._galois_key(step, depth, words))
-                        for step, (depth, words) in rotations.items()}
+        self._galois = {
+            step: (depth, self._galois_key(step, depth, words)) for step, (depth, words) in rotations.items()
+        }
         self._relin = (relin[0], self._relin_key(*relin)) if relin is not None else None
         self._zero = self.ring.load(zero, 0, seeded=True)
         self.switches = 0
@@ -288,15 +316,24 @@ class CkksEvaluator:
         p, context = self.params, self.ring.context(depth)
         limbs, size = p.count(depth) + 1, (p.count(depth) + 1) * p.ring * 8
         if len(words) != p.key_bytes(depth):
-            raise MalformedBytes(f"a key of {len(words)} bytes where {p.key_bytes(depth)} are due at depth {depth}")
+            raise MalformedBytes(
+                f"a key of {len(words)} bytes where {p.key_bytes(depth)} are due at depth {depth}"
+            )
         identifier, parts = context.key_parms_id(), []
         for k in range(p.count(depth)):
-            part = words[k * (size + SEED_BYTES):(k + 1) * (size + SEED_BYTES)]
+            part = words[k * (size + SEED_BYTES) : (k + 1) * (size + SEED_BYTES)]
             check_words(part[:size], p, depth, limbs, 1)
-            parts.append(_framed(_ciphertext_body(identifier, p.ring, limbs, 2, 1.0, part[:size], part[size:])))
+            parts.append(
+                _framed(_ciphertext_body(identifier, p.ring, limbs, 2, 1.0, part[:size], part[size:]))
+            )
         zero = struct.pack("<Q", 0)
-        body = (struct.pack("<4QQ", *identifier, total) + zero * slots_before + struct.pack("<Q", len(parts))
-                + b"".join(parts) + zero * (total - slots_before - 1))
+        body = (
+            struct.pack("<4QQ", *identifier, total)
+            + zero * slots_before
+            + struct.pack("<Q", len(parts))
+            + b"".join(parts)
+            + zero * (total - slots_before - 1)
+        )
         _load(thing, context, body)
         return thing
 
@@ -315,7 +352,9 @@ class CkksEvaluator:
         return len(self.params.primes) - int(a.coeff_modulus_size())
 
     def encode(self, values: Array, depth: int, scale: float) -> Any:
-        """A plaintext; all zeros become the constant polynomial 1 (magnitude 1/scale), below the rounding error."""
+        """A plaintext; all zeros become the constant polynomial 1 (magnitude 1/scale), below the rounding
+        error.
+        """
         out = seal.Plaintext()
         if values.any():
             self._encoder.encode(values.tolist(), self.ring.parms_id(depth), scale, out)
@@ -384,8 +423,10 @@ class CkksEvaluator:
     def rotate(self, a: Any, step: int) -> Any:
         found = self._galois.get(step)
         if found is None or self.depth(a) < found[0]:
-            raise MissingKey(f"rotation by {step} at depth {self.depth(a)} has no key among {len(self._galois)}; "
-                             "extend the server's bundle")
+            raise MissingKey(
+                f"rotation by {step} at depth {self.depth(a)} has no key among {len(self._galois)}; "
+                "extend the server's bundle"
+            )
         out = seal.Ciphertext()
         self.switches += 1
         self._at(found[0]).rotate_vector(a, _signed(step, self.params.slots), found[1], out)
@@ -403,7 +444,9 @@ def _signed(step: int, slots: int) -> int:
 
 
 def _snapped(actual: float, canonical: float) -> float:
-    """`canonical`, when `actual` differs from it by floating-point rounding alone; otherwise the plan is wrong."""
+    """`canonical`, when `actual` differs from it by floating-point rounding alone; otherwise the plan is
+    wrong.
+    """
     if abs(actual / canonical - 1) > 1e-11:
         raise LevelsExhausted(f"a scale of {actual:g} where the plan has {canonical:g}")
     return canonical
@@ -421,13 +464,19 @@ def known_answer() -> float:
     assert params is not None
     secret = SecretKey(params)
     values = np.arange(params.slots) / params.slots
-    evaluator = CkksEvaluator(params, {3: (1, secret.rotation_key(3, 1))}, (0, secret.relinearization_key(0)),
-                              secret.encrypt(np.zeros(params.slots), 0))
+    evaluator = CkksEvaluator(
+        params,
+        {3: (1, secret.rotation_key(3, 1))},
+        (0, secret.relinearization_key(0)),
+        secret.encrypt(np.zeros(params.slots), 0),
+    )
     fresh = secret.ring.load(secret.encrypt(values, 0), 0, seeded=True)
     square = evaluator.rescale(evaluator.relinearize(evaluator.multiply(fresh, fresh)))
     out = secret.decrypt(secret.ring.save(evaluator.rotate(square, 3), 1), 1)
-    error = float(np.abs(out - np.roll(values ** 2, -3)).max())
+    error = float(np.abs(out - np.roll(values**2, -3)).max())
     if error > 1e-3:
-        raise ParametersUnsafe(f"known-answer check: error {error:g} instead of at most 0.001; this build of the "
-                               "library rotates or multiplies otherwise, do not use it")
+        raise ParametersUnsafe(
+            f"known-answer check: error {error:g} instead of at most 0.001; this build of the "
+            "library rotates or multiplies otherwise, do not use it"
+        )
     return error

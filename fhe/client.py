@@ -24,8 +24,8 @@ from fhe.wire import RESULT, EncryptedTensor, RingKeys, lengths, read_params, wr
 class Client:
     """Secret keys for the parameter sets of some plans, and exactly the evaluation keys those plans need.
 
-    Keys come from the operating system's generator. `for_plans` makes a client, `save` and `load` keep it in a file of
-    mode 0600.
+    Keys come from the operating system's generator. `for_plans` makes a client, `save` and `load` keep it in
+    a file of mode 0600.
     """
 
     def __init__(self, identity: Identity | None = None) -> None:
@@ -70,17 +70,22 @@ class Client:
         return new
 
     def server_bundle(self) -> bytes:
-        """Everything the server needs, and no secret: parameters, evaluation keys, this client's public key."""
+        """Everything the server needs, and no secret: parameters, evaluation keys, this client's public key.
+        """
         return write_bundle(list(self._public.values()), self.identity.public)
 
     def _key(self, plan: Plan) -> SecretKey:
         if plan.params not in self._secret:
-            raise MissingKey(f"plan {plan.digest[:16]} uses a ring this client has no key for (it has "
-                             f"{len(self._secret)}); call client.extend([plan])")
+            raise MissingKey(
+                f"plan {plan.digest[:16]} uses a ring this client has no key for (it has "
+                f"{len(self._secret)}); call client.extend([plan])"
+            )
         return self._secret[plan.params]
 
     def encrypt(self, plan: Plan, **operands: Any) -> dict[str, EncryptedTensor]:
-        """Encrypt operands by the plan's names, each in its own layout, after checking shape, dtype and bound."""
+        """Encrypt operands by the plan's names, each in its own layout, after checking shape, dtype and
+        bound.
+        """
         key, out = self._key(plan), {}
         for name, slots in plan.pack(operands).items():
             words = tuple(key.encrypt(slots[tile], depth) for tile, depth in plan.tiles(name))
@@ -89,7 +94,9 @@ class Client:
 
     def _slots(self, plan: Plan, result: EncryptedTensor) -> list[tuple[bytes, int]]:
         if result.plan != plan.digest or result.name != RESULT:
-            raise LayoutError(f"'{result.name}' of plan {result.plan[:16]} is not the result of plan {plan.digest[:16]}")
+            raise LayoutError(
+                f"'{result.name}' of plan {result.plan[:16]} is not the result of plan {plan.digest[:16]}"
+            )
         sizes = lengths(plan, RESULT, seeded=False)
         if [len(w) for w in result.words] != sizes:
             raise MalformedBytes(f"a result of {result.nbytes} bytes where the plan has {sum(sizes)}")
@@ -107,15 +114,21 @@ class Client:
     def release(self, plan: Plan, result: EncryptedTensor, ledger: Ledger) -> Array:
         """The result with the noise the plan was sized for, so that it may be published.
 
-        Counted durably in `ledger`; the same ciphertext gives the same bytes again without being counted. Raises
-        ReleaseRefused without a planned release or beyond its count. Valid for honestly evaluated ciphertexts only.
+        Counted durably in `ledger`; the same ciphertext gives the same bytes again without being counted.
+        Raises ReleaseRefused without a planned release or beyond its count. Valid for honestly evaluated
+        ciphertexts only.
         """
         return flood(self._key(plan), plan, self._slots(plan, result), ledger)
 
     def save(self, path: Path) -> None:
         """Write secret keys and identity to a new file of mode 0600."""
-        document = {"version": 1, "identity": self.identity.secret.hex(), "rings": [
-            {"params": p.to_json(), "secret": k.secret_words().hex()} for p, k in self._secret.items()]}
+        document = {
+            "version": 1,
+            "identity": self.identity.secret.hex(),
+            "rings": [
+                {"params": p.to_json(), "secret": k.secret_words().hex()} for p, k in self._secret.items()
+            ],
+        }
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as stream:

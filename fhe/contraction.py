@@ -19,6 +19,7 @@ from fhe.expression import Expression
 from fhe.graph import Graph, PlainNode
 from fhe.layout import GARBAGE, ZERO, Layout, Map, Space, Where, flat_index, make_space, power_of_two
 from fhe.linear import MAX_TERMS, Terms, apply, convert, one, total
+from fhe.probe import Probe
 from fhe.values import Public, Secret, Tensor, Unplaced, current, periodic_rows, place
 
 
@@ -32,7 +33,8 @@ class Term:
 
 
 def term(labels: Sequence[str], tensor: Tensor) -> Term:
-    """A term without its axes of size 1: they broadcast like absent ones and leave flat indices as they are."""
+    """A term without its axes of size 1: they broadcast like absent ones and leave flat indices as they are.
+    """
     kept = [(x, size) for x, size in zip(labels, tensor.shape, strict=True) if size > 1]
     return Term(tuple(x for x, _ in kept), tensor, tuple(size for _, size in kept))
 
@@ -64,7 +66,9 @@ def fold_plain(graph: Graph, expression: Expression, terms: Sequence[Term]) -> l
     if len(plain) == 1 and plain[0].labels == keep:
         return [*secret, plain[0]]
     names = {x: chr(ord("A") + k) if k < 26 else chr(ord("a") + k - 26) for k, x in enumerate(sizes)}
-    text = ",".join("".join(names[x] for x in t.labels) for t in plain) + "->" + "".join(names[x] for x in keep)
+    text = (
+        ",".join("".join(names[x] for x in t.labels) for t in plain) + "->" + "".join(names[x] for x in keep)
+    )
     bound = math.prod(t.tensor.bound for t in plain) * lost
     shape = tuple(sizes[x] for x in keep)
     nodes = tuple(squeezed(graph, t) for t in plain)
@@ -80,7 +84,9 @@ def squeezed(graph: Graph, plain: Term) -> int:
 
 
 def lower(graph: Graph, expression: Expression, terms: Sequence[Term], strategy: Strategy) -> Secret | None:
-    """Instructions for one contraction with at least one encrypted term; None when the strategy does not apply."""
+    """Instructions for one contraction with at least one encrypted term; None when the strategy does not
+    apply.
+    """
     terms = fold_plain(graph, expression, terms)
     if strategy.method == "linear":
         return _linear(graph, expression, terms)
@@ -106,11 +112,17 @@ def _rows(term: Term, space: Space, compact: bool) -> tuple[Map, list[int], list
         for axis in missing:
             rows = np.where((slot // axis.stride % axis.block == 0)[None, :], rows, ZERO)
     tiles = np.unravel_index(np.arange(space.tiles), space.tile_shape) if space.axes else ()
-    keys = [tuple(int(t[k]) for t, a in zip(tiles, space.axes, strict=True) if a.label in term.labels)
-            for k in range(space.tiles)]
+    keys = [
+        tuple(int(t[k]) for t, a in zip(tiles, space.axes, strict=True) if a.label in term.labels)
+        for k in range(space.tiles)
+    ]
     distinct = list(dict.fromkeys(keys))
     merged = [rows[[k for k, key in enumerate(keys) if key == want]].max(axis=0) for want in distinct]
-    return np.stack(merged), [distinct.index(key) for key in keys], [a.label for a in missing] if compact else []
+    return (
+        np.stack(merged),
+        [distinct.index(key) for key in keys],
+        [a.label for a in missing] if compact else [],
+    )
 
 
 def _doubling(graph: Graph, ct: int, stride: int, count: int, bound: float) -> int:
@@ -163,11 +175,18 @@ def _tree(graph: Graph, factors: list[int]) -> int:
     return factors[0]
 
 
-def _product(graph: Graph, expression: Expression, terms: Sequence[Term], strategy: Strategy) -> Secret | None:
-    space = make_space(strategy.order, expression.extents, graph.slots, strategy.exact, strategy.tiled,
-                       strategy.across)
+def _product(
+    graph: Graph, expression: Expression, terms: Sequence[Term], strategy: Strategy
+) -> Secret | None:
+    space = make_space(
+        strategy.order, expression.extents, graph.slots, strategy.exact, strategy.tiled, strategy.across
+    )
     secret = [t for t in terms if not isinstance(t.tensor, Public)]
-    if space is None or space.tiles * space.slots > MAX_TERMS or space.tiles * max(len(secret) - 1, 0.2) > graph.budget:
+    if (
+        space is None
+        or space.tiles * space.slots > MAX_TERMS
+        or space.tiles * max(len(secret) - 1, 0.2) > graph.budget
+    ):
         return None
     plain = [t for t in terms if isinstance(t.tensor, Public)]
     ignore = bool(plain) and len(secret) == 1
@@ -179,13 +198,16 @@ def _product(graph: Graph, expression: Expression, terms: Sequence[Term], strate
             index = flat_index(plain[0].labels, plain[0].shape, space.coordinates())[tile]
             assert isinstance(plain[0].tensor, Public)
             shallow = min(range(len(factors)), key=lambda k: graph.depth(factors[k]))
-            factors[shallow] = graph.multiply_plain(factors[shallow], graph.gather(plain[0].tensor.node, index))
+            factors[shallow] = graph.multiply_plain(
+                factors[shallow], graph.gather(plain[0].tensor.node, index)
+            )
         products.append(_tree(graph, factors))
     return _reduce(graph, expression, space, products, output_bound(expression, terms))
 
 
 def _reduce(graph: Graph, expression: Expression, space: Space, products: list[int], bound: float) -> Secret:
-    """Sum contracted axes: across ciphertexts by addition, then in the slots by rotations at the lower level."""
+    """Sum contracted axes: across ciphertexts by addition, then in the slots by rotations at the lower level.
+    """
     contracted = [a for a in space.axes if a.label in expression.contracted]
     tiles = np.unravel_index(np.arange(space.tiles), space.tile_shape) if space.axes else ()
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
@@ -205,58 +227,9 @@ def _reduce(graph: Graph, expression: Expression, space: Space, products: list[i
     return Secret(Layout(expression.shape, np.stack(rows), f"result: {space.describe()}"), cts, bound)
 
 
-class Probe:
-    """Finds what each slot holds by running the same additions on random numbers modulo 2^64.
-
-    Every index of the product space gets a number; a slot that ends with exactly an entry's sum holds that entry
-    (wrong with probability below 2^-30 for any plan), whichever order and padding led there.
-    """
-
-    def __init__(self, expression: Expression, space: Space) -> None:
-        self.space, coordinates = space, space.coordinates()
-        labels = [a.label for a in space.axes]
-        full = flat_index(labels, [expression.extents[x] for x in labels], coordinates)
-        generator = np.random.default_rng(20)
-        size = math.prod(expression.extents[x] for x in labels)
-        numbers = generator.integers(1, 1 << 63, size, dtype=np.uint64)
-        self.values = np.where(full >= 0, numbers[np.maximum(full, 0)], np.uint64(0))
-        shape = [expression.extents[x] if x in labels else 1 for x in expression.output]
-        self.size = math.prod(shape)
-        entry = flat_index(expression.output, shape, {**{x: np.zeros_like(full) for x in expression.output},
-                                                      **coordinates})
-        self.sums = np.zeros(self.size, np.uint64)
-        valid = full >= 0
-        np.add.at(self.sums, entry[valid], self.values[valid])
-        loose = {a.label: np.arange(space.slots) // a.stride % a.block for a in space.axes}
-        self.loose, self.output, self.shape = loose, expression.output, shape
-
-    def start(self, members: list[int]) -> None:
-        part = self.values[members]
-        self.current = part.sum(axis=0, dtype=np.uint64)
-        self.alive = (part != 0).any(axis=0)
-
-    def reduce(self, stride: int, count: int) -> None:
-        value, alive = self.current.copy(), self.alive.copy()
-        for j in range(1, count):
-            value += np.roll(self.current, -j * stride)
-            alive |= np.roll(self.alive, -j * stride)
-        self.current, self.alive = value, alive
-
-    def row(self, tile: int) -> Map:
-        tiles = np.unravel_index(tile, self.space.tile_shape) if self.space.axes else ()
-        coordinate = {a.label: self.loose[a.label] + int(t) * a.block
-                      for a, t in zip(self.space.axes, tiles, strict=True)}
-        index, inside = np.zeros(self.space.slots, np.int64), np.ones(self.space.slots, bool)
-        for label, size in zip(self.output, self.shape, strict=True):
-            value = coordinate.get(label, np.zeros(self.space.slots, np.int64))
-            inside &= value < size
-            index = index * size + np.minimum(value, size - 1)
-        hit = inside & (self.current == self.sums[index])
-        return np.where(hit, index, np.where(self.alive, GARBAGE, ZERO))
-
-
 def _linear(graph: Graph, expression: Expression, terms: Sequence[Term]) -> Secret | None:
-    """One encrypted operand: out = Σ_d diagonal_d ⊙ rot_d(x), the plain operand's entries on the diagonals."""
+    """One encrypted operand: out = Σ_d diagonal_d ⊙ rot_d(x), the plain operand's entries on the diagonals.
+    """
     secret = [t for t in terms if not isinstance(t.tensor, Public)]
     plain = [t for t in terms if isinstance(t.tensor, Public)]
     size = math.prod(expression.extents[x] for x in {y for t in terms for y in t.labels})
@@ -280,8 +253,11 @@ def _linear(graph: Graph, expression: Expression, terms: Sequence[Term]) -> Secr
     wide = max(1, math.prod(expression.extents[x] for x in summed))
     if dst.size * wide > MAX_TERMS:
         return None
-    found = dict(zip(expression.output, np.unravel_index(rows.reshape(-1)[dst], expression.shape), strict=True)) \
-        if expression.output else {}
+    found = (
+        dict(zip(expression.output, np.unravel_index(rows.reshape(-1)[dst], expression.shape), strict=True))
+        if expression.output
+        else {}
+    )
     inner = np.unravel_index(np.arange(wide), [expression.extents[x] for x in summed]) if summed else ()
     coordinate = {x: np.repeat(v, wide) for x, v in found.items()}
     coordinate |= {x: np.tile(v, dst.size) for x, v in zip(summed, inner, strict=True)}
@@ -292,21 +268,30 @@ def _linear(graph: Graph, expression: Expression, terms: Sequence[Term]) -> Secr
         assert isinstance(plain[0].tensor, Public)
         node, weight = plain[0].tensor.node, flat_index(plain[0].labels, plain[0].shape, coordinate)
     bound = output_bound(expression, terms)
-    return apply(graph, source, Terms(np.repeat(dst, wide), entry, weight, node), rows, expression.shape, bound,
-                 f"result: {text}")
+    return apply(
+        graph,
+        source,
+        Terms(np.repeat(dst, wide), entry, weight, node),
+        rows,
+        expression.shape,
+        bound,
+        f"result: {text}",
+    )
 
 
 def _skew(graph: Graph, expression: Expression, terms: Sequence[Term]) -> Secret | None:
     """Two unplaced encrypted matrices: contracted index = row + column + turn, one product a turn.
 
-    The left operand is sent as L[p, q] = X[p, p + q mod K], the right one as M[p, q] = Y[p + q mod K, q]; a turn is
-    one column rotation of L and one row rotation of M. Baby steps share the rotations of M.
+    The left operand is sent as L[p, q] = X[p, p + q mod K], the right one as M[p, q] = Y[p + q mod K, q]; a
+    turn is one column rotation of L and one row rotation of M. Baby steps share the rotations of M.
     """
     found = _skew_labels(expression, terms)
     if found is None:
         return None
     left, right, rows_of, columns_of, inner = found
-    height, width, depth = (math.prod(expression.extents[x] for x in part) for part in (rows_of, columns_of, inner))
+    height, width, depth = (
+        math.prod(expression.extents[x] for x in part) for part in (rows_of, columns_of, inner)
+    )
     pitch = power_of_two(width + depth - 1)
     lines = graph.slots // pitch
     if lines < height or not (lines >= height + depth - 1 or lines % depth == 0):
@@ -325,11 +310,15 @@ def _skew(graph: Graph, expression: Expression, terms: Sequence[Term]) -> Secret
     ok = (p < height) & (q < width)
     entry = flat_index(expression.output, expression.shape, coordinate)
     bound = output_bound(expression, terms)
-    layout = Layout(expression.shape, np.where(ok, entry, GARBAGE)[None, :], f"result: row stride {pitch}, column 1")
+    layout = Layout(
+        expression.shape, np.where(ok, entry, GARBAGE)[None, :], f"result: row stride {pitch}, column 1"
+    )
     return Secret(layout, [graph.limit(result, bound)], bound)
 
 
-def place_row(graph: Graph, term: Term, coordinate: dict[str, Map], where: Where, depth: int, side: str) -> int:
+def place_row(
+    graph: Graph, term: Term, coordinate: dict[str, Map], where: Where, depth: int, side: str
+) -> int:
     """Place one compact operand of the skew method."""
     assert isinstance(term.tensor, Unplaced)
     index = np.where(where, flat_index(term.labels, term.shape, coordinate), ZERO)
@@ -337,8 +326,9 @@ def place_row(graph: Graph, term: Term, coordinate: dict[str, Map], where: Where
     return place(graph, term.tensor, index[None, :], text).cts[0]
 
 
-def _skew_labels(expression: Expression, terms: Sequence[Term],
-                 ) -> tuple[Term, Term, list[str], list[str], list[str]] | None:
+def _skew_labels(
+    expression: Expression, terms: Sequence[Term]
+) -> tuple[Term, Term, list[str], list[str], list[str]] | None:
     if len(terms) != 2 or any(not isinstance(current(t.tensor), Unplaced) for t in terms):
         return None
     left, right = terms

@@ -10,12 +10,24 @@ import numpy as np
 
 from fhe.layout import ZERO, Map, Where
 
+
 class Inapplicable(Exception):
-    """A strategy does not suit this program, or costs more than one already found; the planner tries another."""
+    """A strategy does not suit this program, or costs more than one already found; the planner tries another.
+    """
 
 
-OPS = ("input", "rotate", "add", "negate", "multiply", "multiply_plain", "add_plain", "relinearize", "rescale",
-       "drop")
+OPS = (
+    "input",
+    "rotate",
+    "add",
+    "negate",
+    "multiply",
+    "multiply_plain",
+    "add_plain",
+    "relinearize",
+    "rescale",
+    "drop",
+)
 
 
 @dataclass(frozen=True)
@@ -78,8 +90,14 @@ class Graph:
     _used: set[int] = field(default_factory=set, repr=False)
 
     def _emit(self, instruction: Instruction, bound: float, degree: int, squared: bool) -> int:
-        key = (instruction.op, instruction.args, instruction.depth, instruction.step, instruction.plaintext,
-               instruction.source)
+        key = (
+            instruction.op,
+            instruction.args,
+            instruction.depth,
+            instruction.step,
+            instruction.plaintext,
+            instruction.source,
+        )
         if key in self._known:
             return self._known[key]
         self.code.append(instruction)
@@ -110,21 +128,31 @@ class Graph:
         if self.squared[a] != self.squared[b]:
             a, b = self.rescale(a), self.rescale(b)
         a, b = self.align(a, self.depth(b)), self.align(b, self.depth(a))
-        return self._emit(Instruction("add", (a, b), self.depth(a)), self.bound[a] + self.bound[b],
-                          max(self.degree[a], self.degree[b]), self.squared[a])
+        return self._emit(
+            Instruction("add", (a, b), self.depth(a)),
+            self.bound[a] + self.bound[b],
+            max(self.degree[a], self.degree[b]),
+            self.squared[a],
+        )
 
     def negate(self, a: int) -> int:
-        return self._emit(Instruction("negate", (a,), self.depth(a)), self.bound[a], self.degree[a], self.squared[a])
+        return self._emit(
+            Instruction("negate", (a,), self.depth(a)), self.bound[a], self.degree[a], self.squared[a]
+        )
 
     def multiply(self, a: int, b: int) -> int:
         a, b = self.settle(a), self.settle(b)
         a, b = self.align(a, self.depth(b)), self.align(b, self.depth(a))
-        return self._emit(Instruction("multiply", (a, b), self.depth(a)), self.bound[a] * self.bound[b], 3, True)
+        return self._emit(
+            Instruction("multiply", (a, b), self.depth(a)), self.bound[a] * self.bound[b], 3, True
+        )
 
     def multiply_plain(self, a: int, plaintext: int) -> int:
         a = self.settle(a)
         bound = self.bound[a] * self.plaintexts[plaintext].bound
-        return self._emit(Instruction("multiply_plain", (a,), self.depth(a), plaintext=plaintext), bound, 2, True)
+        return self._emit(
+            Instruction("multiply_plain", (a,), self.depth(a), plaintext=plaintext), bound, 2, True
+        )
 
     def add_plain(self, a: int, plaintext: int) -> int:
         a = self.settle(a)
@@ -139,7 +167,9 @@ class Graph:
     def rescale(self, a: int) -> int:
         if not self.squared[a]:
             return a
-        return self._emit(Instruction("rescale", (a,), self.depth(a) + 1), self.bound[a], self.degree[a], False)
+        return self._emit(
+            Instruction("rescale", (a,), self.depth(a) + 1), self.bound[a], self.degree[a], False
+        )
 
     def settle(self, a: int) -> int:
         """`a` relinearised and at a canonical scale."""
@@ -198,8 +228,10 @@ class Graph:
         levels, needed = self.levels(), 0.0
         for v, instruction in enumerate(self.code):
             extra = scale_bits if self.squared[v] else 0
-            needed = max(needed, math.log2(max(self.bound[v], 1e-300)) + extra
-                         - (levels - instruction.depth) * scale_bits)
+            needed = max(
+                needed,
+                math.log2(max(self.bound[v], 1e-300)) + extra - (levels - instruction.depth) * scale_bits,
+            )
         return math.ceil(needed)
 
     def prune(self) -> None:
@@ -212,8 +244,10 @@ class Graph:
                 stack.extend(self.code[v].args)
         order = sorted(live)
         number = {old: new for new, old in enumerate(order)}
-        self.code = [Instruction(i.op, tuple(number[a] for a in i.args), i.depth, i.step, i.plaintext, i.source)
-                     for i in (self.code[v] for v in order)]
+        self.code = [
+            Instruction(i.op, tuple(number[a] for a in i.args), i.depth, i.step, i.plaintext, i.source)
+            for i in (self.code[v] for v in order)
+        ]
         self.bound = [self.bound[v] for v in order]
         self.degree = [self.degree[v] for v in order]
         self.squared = [self.squared[v] for v in order]

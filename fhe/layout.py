@@ -22,8 +22,8 @@ Where = npt.NDArray[np.bool_]
 class Layout:
     """`maps[t, s]`: which entry (flat, C order) of a tensor of `shape` slot s of ciphertext t holds.
 
-    ZERO marks a slot that holds exactly 0 and GARBAGE one that holds something bounded but meaningless. An entry
-    at several slots is replicated. `text` says the same by axes and strides, for people.
+    ZERO marks a slot that holds exactly 0 and GARBAGE one that holds something bounded but meaningless. An
+    entry at several slots is replicated. `text` says the same by axes and strides, for people.
     """
 
     shape: tuple[int, ...]
@@ -51,7 +51,9 @@ class Layout:
     def pack(self, tensor: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The slot values of every ciphertext, shape (tiles, slots)."""
         if tensor.shape != self.shape:
-            raise LayoutError(f"a tensor of shape {tensor.shape} does not suit a layout of shape {self.shape}")
+            raise LayoutError(
+                f"a tensor of shape {tensor.shape} does not suit a layout of shape {self.shape}"
+            )
         flat = np.append(tensor.reshape(-1), 0.0)
         return flat[np.where(self.maps < 0, flat.size - 1, self.maps)]
 
@@ -70,7 +72,7 @@ class Layout:
         lines = [self.text] if self.text else []
         step = max(1, self.slots // width)
         for t in range(min(self.tiles, 8)):
-            cells = self.maps[t, :step * width].reshape(-1, step)
+            cells = self.maps[t, : step * width].reshape(-1, step)
             marks = ["~" if (c == GARBAGE).any() else "." if (c == ZERO).all() else "#" for c in cells]
             first = [int(x) for x in self.maps[t, :6]]
             lines.append(f"  ct {t}: |{''.join(marks)}| {step} slots a mark; first slots {first}")
@@ -84,13 +86,17 @@ class Layout:
         cells, rects = 128, []
         step = max(1, self.slots // cells)
         for t in range(min(self.tiles, 32)):
-            for k, part in enumerate(self.maps[t, :step * cells].reshape(-1, step)):
+            for k, part in enumerate(self.maps[t, : step * cells].reshape(-1, step)):
                 mark = "~" if (part == GARBAGE).any() else "." if (part == ZERO).all() else "#"
-                rects.append(f'<rect x="{k * width / cells:.2f}" y="{t * row}" width="{width / cells:.2f}" '
-                             f'height="{row - 2}" fill="{colours[mark]}"/>')
+                rects.append(
+                    f'<rect x="{k * width / cells:.2f}" y="{t * row}" width="{width / cells:.2f}" '
+                    f'height="{row - 2}" fill="{colours[mark]}"/>'
+                )
         height = min(self.tiles, 32) * row
-        return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">'
-                f"{''.join(rects)}</svg>")
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">'
+            f"{''.join(rects)}</svg>"
+        )
 
 
 def power_of_two(n: int) -> int:
@@ -100,7 +106,9 @@ def power_of_two(n: int) -> int:
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of an index space: `extent` values in blocks of `block`, at `stride` slots, over `tiles` tiles."""
+    """One axis of an index space: `extent` values in blocks of `block`, at `stride` slots, over `tiles`
+    tiles.
+    """
 
     label: str
     extent: int
@@ -111,8 +119,10 @@ class Axis:
     def describe(self) -> str:
         parts = [f"{self.label}:{self.extent}"]
         if self.block > 1:
-            parts.append(f"stride {self.stride}" + (f" padded to {self.block}" if self.tiles == 1
-                                                    and self.block != self.extent else ""))
+            parts.append(
+                f"stride {self.stride}"
+                + (f" padded to {self.block}" if self.tiles == 1 and self.block != self.extent else "")
+            )
         if self.tiles > 1:
             parts.append(f"{self.tiles} ciphertexts across")
         return " ".join(parts)
@@ -166,8 +176,14 @@ def flat_index(labels: Sequence[str], shape: Sequence[int], coordinates: Mapping
     return np.where(valid, index, ZERO)
 
 
-def make_space(order: Sequence[str], extents: Mapping[str, int], slots: int, exact: bool,
-               tiled: Sequence[str], across: Sequence[str] = ()) -> Space | None:
+def make_space(
+    order: Sequence[str],
+    extents: Mapping[str, int],
+    slots: int,
+    exact: bool,
+    tiled: Sequence[str],
+    across: Sequence[str] = (),
+) -> Space | None:
     """Lay `order` (inner to outer) over slots; labels of `tiled` give way first, outer blocks becoming tiles.
 
     Labels of `across` lie wholly across ciphertexts.

@@ -31,7 +31,9 @@ class Terms:
 
 
 def sources(layout: Layout, entry: Ints, near: Ints) -> tuple[Ints, Ints]:
-    """For each wanted entry the ciphertext and the slot to read it from: the first copy at or after slot `near`."""
+    """For each wanted entry the ciphertext and the slot to read it from: the first copy at or after slot
+    `near`.
+    """
     flat = layout.maps.reshape(-1)
     held = np.flatnonzero(flat >= 0)
     tile, slot = held // layout.slots, held % layout.slots
@@ -46,8 +48,9 @@ def sources(layout: Layout, entry: Ints, near: Ints) -> tuple[Ints, Ints]:
     return first[entry], key[np.where(wrapped, start, position)] % layout.slots
 
 
-def apply(graph: Graph, source: Secret, terms: Terms, rows: Map, shape: tuple[int, ...], bound: float,
-          text: str) -> Secret:
+def apply(
+    graph: Graph, source: Secret, terms: Terms, rows: Map, shape: tuple[int, ...], bound: float, text: str
+) -> Secret:
     """Evaluate `terms` into a clean tensor laid out as `rows`; one level.
 
     Rotations: about 2√D for D diagonals (Halevi and Shoup, "Algorithms in HElib", 2014).
@@ -71,14 +74,17 @@ def apply(graph: Graph, source: Secret, terms: Terms, rows: Map, shape: tuple[in
     partial: dict[tuple[int, int], list[int]] = defaultdict(list)
     for (out, src, d), index in diagonals.items():
         giant = d - d % width
-        turned = graph.rotate(source.cts[src], d % width)
+        baby = graph.rotate(source.cts[src], d % width)
         plaintext = graph.gather(terms.node, np.roll(index, giant))
-        partial[out, giant].append(graph.multiply_plain(turned, plaintext))
+        partial[out, giant].append(graph.multiply_plain(baby, plaintext))
     cts = []
     for out in range(rows.shape[0]):
-        parts = [graph.rotate(graph.rescale(total(graph, products)), giant)
-                 for (o, giant), products in partial.items() if o == out]
-        cts.append(graph.limit(total(graph, parts), bound))
+        turned = [
+            graph.rotate(graph.rescale(total(graph, products)), giant)
+            for (o, giant), products in partial.items()
+            if o == out
+        ]
+        cts.append(graph.limit(total(graph, turned), bound))
     return Secret(Layout(shape, rows, text), cts, bound)
 
 
@@ -115,10 +121,14 @@ def convert(graph: Graph, value: Secret, rows: Map, text: str, ignore: Bools | N
     have = value.layout.maps
     free = np.zeros(rows.shape, bool) if ignore is None else ignore
     wanted = np.where(free, ZERO, rows)
-    match = [next((t for t in range(have.shape[0])
-                   if bool((((have[t] == wanted[r]) | free[r])).all())), None) for r in range(rows.shape[0])]
+    match = [
+        next((t for t in range(have.shape[0]) if bool((((have[t] == wanted[r]) | free[r])).all())), None)
+        for r in range(rows.shape[0])
+    ]
     if all(m is not None for m in match):
-        return Secret(Layout(value.shape, rows, text), [value.cts[m] for m in match if m is not None], value.bound)
+        return Secret(
+            Layout(value.shape, rows, text), [value.cts[m] for m in match if m is not None], value.bound
+        )
     dst = np.flatnonzero(wanted.reshape(-1) >= 0)
     terms = Terms(dst, wanted.reshape(-1)[dst], np.zeros_like(dst), one(graph))
     return apply(graph, value, terms, wanted, value.shape, value.bound, text)

@@ -19,8 +19,14 @@ from fhe.spec import Encrypted
 from fhe.values import Public, Secret, Tensor, Unplaced, current, default_rows, place
 
 
-def lower_program(program: Program, output: int, slots: int, choice: Mapping[int, Strategy],
-                  reveal: str, budget: float = math.inf) -> tuple[Graph, Secret, dict[str, Layout]]:
+def lower_program(
+    program: Program,
+    output: int,
+    slots: int,
+    choice: Mapping[int, Strategy],
+    reveal: str,
+    budget: float = math.inf,
+) -> tuple[Graph, Secret, dict[str, Layout]]:
     """The graph, the encrypted result, and the layout of every encrypted operand."""
     graph = Graph(slots, budget)
     tensors: list[Tensor] = []
@@ -59,12 +65,16 @@ def _secret(graph: Graph, tensor: Tensor) -> Secret:
     return tensor
 
 
-def _lower_step(graph: Graph, program: Program, step: Step, args: list[Tensor], strategy: Strategy | None) -> Tensor:
+def _lower_step(
+    graph: Graph, program: Program, step: Step, args: list[Tensor], strategy: Strategy | None
+) -> Tensor:
     if step.op == "operand":
         name = str(step.attributes[0])
         if isinstance(program.operands[name], Encrypted):
             return Unplaced(name, step.shape, step.bound)
-        return Public(graph.plain_node(PlainNode("operand", step.shape, step.bound, name=name)), step.shape, step.bound)
+        return Public(
+            graph.plain_node(PlainNode("operand", step.shape, step.bound, name=name)), step.shape, step.bound
+        )
     if step.op == "constant":
         node = PlainNode("constant", (), step.bound, values=(float(str(step.attributes[0])),))
         return Public(graph.plain_node(node), (), step.bound)
@@ -92,8 +102,10 @@ def _plain_step(graph: Graph, step: Step, args: list[Tensor]) -> Tensor:
     if step.op == "declare":
         return Public(nodes[0], step.shape, step.bound)
     if step.op not in ("einsum", "add", "subtract"):
-        raise ExpressionError(f"step '{step.op}' of plain tensors only: compute it in NumPy and pass the result as an "
-                              "operand (0 of its arguments are encrypted)")
+        raise ExpressionError(
+            f"step '{step.op}' of plain tensors only: compute it in NumPy and pass the result as an "
+            "operand (0 of its arguments are encrypted)"
+        )
     name = str(step.attributes[0]) if step.op == "einsum" else ""
     node = PlainNode(step.op, step.shape, step.bound, name=name, args=nodes)
     return Public(graph.plain_node(node), step.shape, step.bound)
@@ -109,11 +121,19 @@ def _relabel(step: Step, value: Secret) -> Secret:
     new[kept] = np.arange(kept.size)
     new[size] = GARBAGE
     new[size + 1] = ZERO
-    rows = new[np.where(value.layout.maps == ZERO, size + 1, np.where(value.layout.maps == GARBAGE, size,
-                                                                     value.layout.maps))]
+    rows = new[
+        np.where(
+            value.layout.maps == ZERO,
+            size + 1,
+            np.where(value.layout.maps == GARBAGE, size, value.layout.maps),
+        )
+    ]
     used = [t for t in range(rows.shape[0]) if bool((rows[t] >= 0).any())]
-    return Secret(Layout(step.shape, rows[used], value.layout.text + ", sliced"), [value.cts[t] for t in used],
-                  value.bound)
+    return Secret(
+        Layout(step.shape, rows[used], value.layout.text + ", sliced"),
+        [value.cts[t] for t in used],
+        value.bound,
+    )
 
 
 def _spread(shape: tuple[int, ...], target: tuple[int, ...]) -> Map:
@@ -140,7 +160,9 @@ def _add(graph: Graph, step: Step, a: Tensor, b: Tensor) -> Secret:
     return _add_onto(graph, step, a, b, negate_base=False, negate_other=minus)
 
 
-def _add_onto(graph: Graph, step: Step, base: Tensor, other: Tensor, negate_base: bool, negate_other: bool) -> Secret:
+def _add_onto(
+    graph: Graph, step: Step, base: Tensor, other: Tensor, negate_base: bool, negate_other: bool
+) -> Secret:
     if isinstance(base, Unplaced):
         rows, text = default_rows(step.shape, graph.slots)
         if isinstance(current(other), Secret) and other.shape == step.shape:
@@ -161,7 +183,10 @@ def _add_onto(graph: Graph, step: Step, base: Tensor, other: Tensor, negate_base
         if negate_other:
             zero = graph.plain_node(PlainNode("constant", (), 1e-12, values=(0.0,)))
             node = graph.plain_node(PlainNode("subtract", other.shape, other.bound, args=(zero, node)))
-        sums = [graph.add_plain(graph.settle(ct), graph.gather(node, row)) for ct, row in zip(cts, wanted, strict=True)]
+        sums = [
+            graph.add_plain(graph.settle(ct), graph.gather(node, row))
+            for ct, row in zip(cts, wanted, strict=True)
+        ]
         return Secret(Layout(step.shape, rows, left.layout.text), sums, step.bound)
     if isinstance(other, Unplaced):
         right = place(graph, other, wanted, left.layout.text)
@@ -177,7 +202,9 @@ def _broadcast(graph: Graph, value: Secret, shape: tuple[int, ...]) -> Secret:
     rows, text = default_rows(shape, graph.slots)
     dst = np.flatnonzero(rows.reshape(-1) >= 0)
     entry = _spread(value.shape, shape)[rows.reshape(-1)[dst]]
-    return apply(graph, value, Terms(dst, entry, np.zeros_like(dst), one(graph)), rows, shape, value.bound, text)
+    return apply(
+        graph, value, Terms(dst, entry, np.zeros_like(dst), one(graph)), rows, shape, value.bound, text
+    )
 
 
 def _einsum(graph: Graph, expression: Expression, args: Sequence[Tensor], strategy: Strategy) -> Secret:
@@ -191,7 +218,9 @@ def _einsum(graph: Graph, expression: Expression, args: Sequence[Tensor], strate
 
 
 def _pairwise(graph: Graph, expression: Expression, args: list[Tensor], strategy: Strategy) -> Secret:
-    """Contract two operands at a time, in the order `strategy.order` names ("0,1" positions, opt_einsum's way)."""
+    """Contract two operands at a time, in the order `strategy.order` names ("0,1" positions, opt_einsum's
+    way).
+    """
     labels, tensors = list(expression.inputs), args
     for pair in strategy.order:
         picked = sorted((int(x) for x in pair.split(",")), reverse=True)
@@ -200,11 +229,17 @@ def _pairwise(graph: Graph, expression: Expression, args: list[Tensor], strategy
         keep = tuple(dict.fromkeys(x for part, _ in parts for x in part if x in alive))
         keep = expression.output if not labels else keep
         names = {x: chr(65 + k) for k, x in enumerate(dict.fromkeys(x for part, _ in parts for x in part))}
-        text = ",".join("".join(names[x] for x in part) for part, _ in parts) + "->" + "".join(names[x] for x in keep)
+        text = (
+            ",".join("".join(names[x] for x in part) for part, _ in parts)
+            + "->"
+            + "".join(names[x] for x in keep)
+        )
         inner = parse(text, [t.shape for _, t in parts])
         if all(isinstance(t, Public) for _, t in parts):
             nodes = tuple(t.node for _, t in parts if isinstance(t, Public))
-            bound = float(np.prod([t.bound for _, t in parts])) * np.prod([inner.extents[x] for x in inner.contracted])
+            bound = float(np.prod([t.bound for _, t in parts])) * np.prod(
+                [inner.extents[x] for x in inner.contracted]
+            )
             node = graph.plain_node(PlainNode("einsum", inner.shape, float(bound), name=text, args=nodes))
             labels.append(keep)
             tensors.append(Public(node, inner.shape, float(bound)))

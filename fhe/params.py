@@ -15,8 +15,9 @@ SECURE_BITS = {2048: 53, 4096: 106, 8192: 214, 16384: 430, 32768: 868}
 MAX_PRIME_BITS = 60
 MIN_SCALE_BITS = 22
 HEADROOM_BITS = 3
-# A key switch multiplies residues that are not centred with the key's error: in the slot of the root nearest 1 their
-# mean weighs N/π instead of √(N/12). A special prime this much larger than the others makes that vanish.
+# A key switch multiplies residues that are not centred with the key's error: in the slot of the root nearest
+# 1 their mean weighs N/π instead of √(N/12). A special prime this much larger than the others makes that
+# vanish.
 _SPECIAL_EXTRA_BITS = 12
 
 
@@ -59,9 +60,11 @@ def ntt_primes(ring: int, bits: int, count: int, start: int = 0) -> tuple[int, .
         if distance * step > centre // 3:
             break
     if len(found) < start + count:
-        raise ParametersUnsafe(f"only {len(found)} primes of {bits} bits suit ring {ring}, {start + count} needed; "
-                               "use a larger scale")
-    return tuple(found[start:start + count])
+        raise ParametersUnsafe(
+            f"only {len(found)} primes of {bits} bits suit ring {ring}, {start + count} needed; "
+            "use a larger scale"
+        )
+    return tuple(found[start : start + count])
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,9 @@ class Params:
 
     @cached_property
     def scales(self) -> tuple[float, ...]:
-        """The canonical scale at each depth: S(d+1) = S(d)² / q(d), q(d) being the prime dropped at depth d."""
-        scales = [2.0 ** self.scale_bits]
+        """The canonical scale at each depth: S(d+1) = S(d)² / q(d), q(d) being the prime dropped at depth d.
+        """
+        scales = [2.0**self.scale_bits]
         for d in range(self.depth):
             scales.append(scales[-1] ** 2 / self.dropped(d))
         return tuple(scales)
@@ -114,18 +118,26 @@ class Params:
         if self.ring not in SECURE_BITS:
             raise ParametersUnsafe(f"ring {self.ring} is not one of {sorted(SECURE_BITS)}")
         if self.total_bits > SECURE_BITS[self.ring]:
-            raise ParametersUnsafe(f"a modulus of {self.total_bits:.1f} bits in ring {self.ring} exceeds the "
-                                   f"{SECURE_BITS[self.ring]} bits that 128-bit security allows")
+            raise ParametersUnsafe(
+                f"a modulus of {self.total_bits:.1f} bits in ring {self.ring} exceeds the "
+                f"{SECURE_BITS[self.ring]} bits that 128-bit security allows"
+            )
         everything = (*self.primes, self.special)
         if len(set(everything)) != len(everything):
             raise ParametersUnsafe(f"a prime repeats among the {len(everything)} of ring {self.ring}")
         for p in everything:
             if p % (2 * self.ring) != 1 or p.bit_length() > MAX_PRIME_BITS or not _is_prime(p):
-                raise ParametersUnsafe(f"{p} is no prime ≡ 1 modulo {2 * self.ring} of at most {MAX_PRIME_BITS} bits")
+                raise ParametersUnsafe(
+                    f"{p} is no prime ≡ 1 modulo {2 * self.ring} of at most {MAX_PRIME_BITS} bits"
+                )
 
     def to_json(self) -> dict[str, object]:
-        return {"ring": self.ring, "primes": list(self.primes), "special": self.special,
-                "scale_bits": self.scale_bits}
+        return {
+            "ring": self.ring,
+            "primes": list(self.primes),
+            "special": self.special,
+            "scale_bits": self.scale_bits,
+        }
 
     def key_bytes(self, depth: int) -> int:
         """Bytes of one key-switching key usable from `depth` on, on the wire (second half as a seed)."""
@@ -142,8 +154,8 @@ class Params:
 def make_params(ring: int, depth: int, scale_bits: int, magnitude_bits: int) -> Params | None:
     """The set with `depth` rescaling primes of `scale_bits`, or None when it is not 128-bit secure.
 
-    `magnitude_bits`: log2 of the largest value alive at the last level, rounded up; the last prime holds it at
-    the final scale with HEADROOM_BITS to spare.
+    `magnitude_bits`: log2 of the largest value alive at the last level, rounded up; the last prime holds it
+    at the final scale with HEADROOM_BITS to spare.
     """
     last_bits = max(scale_bits + max(magnitude_bits, 0) + HEADROOM_BITS, scale_bits + 1)
     if last_bits > MAX_PRIME_BITS - 1:
@@ -171,7 +183,9 @@ def _apart(ring: int, last_bits: int, special_bits: int) -> tuple[int, int]:
 def require(params: Params | None, depth: int, what: str) -> Params:
     """`params`, or LevelsExhausted with the depth that no ring holds."""
     if params is None:
-        raise LevelsExhausted(f"{what}: {depth} levels at this precision fit no 128-bit-secure ring (largest "
-                              f"{max(SECURE_BITS)}, {max(SECURE_BITS.values())} bits); split the computation, lower "
-                              "the declared bounds or ask for less precision")
+        raise LevelsExhausted(
+            f"{what}: {depth} levels at this precision fit no 128-bit-secure ring (largest "
+            f"{max(SECURE_BITS)}, {max(SECURE_BITS.values())} bits); split the computation, lower "
+            "the declared bounds or ask for less precision"
+        )
     return params

@@ -44,9 +44,11 @@ class Options:
     def check(self) -> None:
         if not 1e-12 <= self.precision <= 0.5:
             raise BoundError(f"precision {self.precision} is relative to the output bound: use 1e-12 to 0.5")
-        for name, value, allowed in (("replicate", self.replicate, ("auto", "client", "server")),
-                                     ("objective", self.objective, ("operations", "time", "upload")),
-                                     ("reveal", self.reveal, ("all", "output"))):
+        for name, value, allowed in (
+            ("replicate", self.replicate, ("auto", "client", "server")),
+            ("objective", self.objective, ("operations", "time", "upload")),
+            ("reveal", self.reveal, ("all", "output")),
+        ):
             if value not in allowed:
                 raise BoundError(f"{name}='{value}' is none of {allowed}")
         if any(r not in SECURE_BITS for r in self.rings or ()):
@@ -63,7 +65,9 @@ class Options:
 
 @dataclass(frozen=True)
 class Plan:
-    """A program lowered for one parameter set. `run` evaluates it; printing it shows everything that is predicted."""
+    """A program lowered for one parameter set. `run` evaluates it; printing it shows everything that is
+    predicted.
+    """
 
     program: Program
     output: int
@@ -122,7 +126,9 @@ class Plan:
 
     @property
     def download(self) -> int:
-        return sum(self.params.ciphertext_bytes(self.graph.depth(v), seeded=False) for v in self.graph.outputs)
+        return sum(
+            self.params.ciphertext_bytes(self.graph.depth(v), seeded=False) for v in self.graph.outputs
+        )
 
     def input_depth(self, name: str, tile: int) -> int | None:
         """The depth at which one ciphertext of an operand is encrypted, None when the plan ignores it."""
@@ -137,15 +143,29 @@ class Plan:
         options = self.options
         release = options.release
         return {
-            "version": VERSION, "output": self.output,
-            "operands": {n: {"kind": "encrypted" if isinstance(s, Encrypted) else "plain", "shape": list(s.shape),
-                             "bound": float(s.bound)} for n, s in self.operands.items()},
-            "steps": [{"op": s.op, "args": list(s.args), "attributes": _listed(s.attributes)}
-                      for s in self.program.steps],
-            "options": {"precision": options.precision, "replicate": options.replicate,
-                        "objective": options.objective, "reveal": options.reveal, "across": list(options.across),
-                        "rings": list(options.rings) if options.rings else None,
-                        "release": [release.bits, release.stat_security, release.max_releases] if release else None},
+            "version": VERSION,
+            "output": self.output,
+            "operands": {
+                n: {
+                    "kind": "encrypted" if isinstance(s, Encrypted) else "plain",
+                    "shape": list(s.shape),
+                    "bound": float(s.bound),
+                }
+                for n, s in self.operands.items()
+            },
+            "steps": [
+                {"op": s.op, "args": list(s.args), "attributes": _listed(s.attributes)}
+                for s in self.program.steps
+            ],
+            "options": {
+                "precision": options.precision,
+                "replicate": options.replicate,
+                "objective": options.objective,
+                "reveal": options.reveal,
+                "across": list(options.across),
+                "rings": list(options.rings) if options.rings else None,
+                "release": [release.bits, release.stat_security, release.max_releases] if release else None,
+            },
         }
 
     @cached_property
@@ -167,8 +187,8 @@ class Plan:
     def run(self, server: Server, *, workers: int = 1, **operands: Any) -> EncryptedTensor:
         """Evaluate on a server: encrypted operands as EncryptedTensor, plain ones as arrays.
 
-        `workers`: processes that share the result's ciphertexts. Raises LayoutError for ciphertexts of another
-        plan, MissingKey, ShapeError and BoundError for plain operands that differ from the plan.
+        `workers`: processes that share the result's ciphertexts. Raises LayoutError for ciphertexts of
+        another plan, MissingKey, ShapeError and BoundError for plain operands that differ from the plan.
         """
         return server.run(self, operands, workers)
 
@@ -197,10 +217,17 @@ class Plan:
         wanted = [n for n, s in self.operands.items() if isinstance(s, Encrypted) and n in self.layouts]
         for name in operands:
             if name not in wanted:
-                raise LayoutError(f"operand '{name}' is none of the {len(wanted)} encrypted operands {sorted(wanted)}")
-        return {name: self.layouts[name].pack(check_values(name, value, self.operands[name].shape,
-                                                           self.operands[name].bound))
-                for name, value in operands.items()}
+                raise LayoutError(
+                    f"operand '{name}' is none of the {len(wanted)} encrypted operands {sorted(wanted)}"
+                )
+        return {
+            name: (
+                self.layouts[name].pack(
+                    check_values(name, value, self.operands[name].shape, self.operands[name].bound)
+                )
+            )
+            for name, value in operands.items()
+        }
 
     def draw(self) -> str:
         """The slot layout of every encrypted operand and of the result, as text."""
@@ -221,31 +248,46 @@ class Plan:
             where = f"; {self.layouts[name].text}" if name in self.layouts else ""
             lines.append(f"  {name}: {kind} {spec.shape}, |entry| ≤ {spec.bound:g}{where}")
         lines.append(f"  result: {self.shape}, |entry| ≤ {self.bound:g}; {self.layout.text}")
-        states = "clean" if self.layout.clean else "other slots hold partial sums (reveal='output' masks them)"
+        states = (
+            "clean" if self.layout.clean else "other slots hold partial sums (reveal='output' masks them)"
+        )
         lines.append(f"  slots: {states}")
-        lines.append(f"  counts: {c['rotate']} rotations, {c['multiply']} ciphertext products, {c['multiply_plain']} "
-                     f"plaintext products, {c['relinearize']} relinearisations, {c['rescale']} rescalings, "
-                     f"{c['add'] + c['add_plain']} additions")
-        lines.append(f"  levels: {self.levels}; ring {p.ring}, {p.total_bits:.0f} of {SECURE_BITS[p.ring]} bits at "
-                     f"128-bit security, scale 2^{p.scale_bits}")
+        lines.append(
+            f"  counts: {c['rotate']} rotations, {c['multiply']} ciphertext products, {c['multiply_plain']} "
+            f"plaintext products, {c['relinearize']} relinearisations, {c['rescale']} rescalings, "
+            f"{c['add'] + c['add_plain']} additions"
+        )
+        lines.append(
+            f"  levels: {self.levels}; ring {p.ring}, {p.total_bits:.0f} of {SECURE_BITS[p.ring]} bits at "
+            f"128-bit security, scale 2^{p.scale_bits}"
+        )
         relin = 0 if self.relinearization is None else 1
-        lines.append(f"  keys: {len(self.rotations)} rotation, {relin} relinearisation, {self.key_bytes:,} bytes")
+        lines.append(
+            f"  keys: {len(self.rotations)} rotation, {relin} relinearisation, {self.key_bytes:,} bytes"
+        )
         upload = ", ".join(f"{n} {b:,}" for n, b in sorted(self.upload.items()))
         lines.append(f"  bytes: upload {sum(self.upload.values()):,} ({upload}), download {self.download:,}")
-        lines.append(f"  predicted: {self.seconds:.3g} s, {self.analysis.encode_seconds:.3g} s to encode plaintexts, "
-                     f"error ≤ {self.error:.2g}")
+        lines.append(
+            f"  predicted: {self.seconds:.3g} s, {self.analysis.encode_seconds:.3g} s to encode plaintexts, "
+            f"error ≤ {self.error:.2g}"
+        )
         if self.options.release is not None:
-            lines.append(f"  release: {self.options.release.bits} bits correct, statistical security "
-                         f"2^-{self.options.release.stat_security} over {self.options.release.max_releases} releases")
+            lines.append(
+                f"  release: {self.options.release.bits} bits correct, statistical security "
+                f"2^-{self.options.release.stat_security} over {self.options.release.max_releases} releases"
+            )
         return "\n".join(lines)
 
     def steps(self) -> str:
         """Every instruction on one line."""
-        return "\n".join(f"%{v} = {i.op} {' '.join(f'%{a}' for a in i.args)}"
-                         + (f" by {i.step}" if i.op == "rotate" else "")
-                         + (f" p{i.plaintext}" if i.plaintext >= 0 else "")
-                         + (f" {i.source[0]}[{i.source[1]}]" if i.source else "") + f"  depth {i.depth}"
-                         for v, i in enumerate(self.graph.code))
+        return "\n".join(
+            f"%{v} = {i.op} {' '.join(f'%{a}' for a in i.args)}"
+            + (f" by {i.step}" if i.op == "rotate" else "")
+            + (f" p{i.plaintext}" if i.plaintext >= 0 else "")
+            + (f" {i.source[0]}[{i.source[1]}]" if i.source else "")
+            + f"  depth {i.depth}"
+            for v, i in enumerate(self.graph.code)
+        )
 
 
 def canonical(document: object) -> bytes:
@@ -269,13 +311,18 @@ def from_document(document: dict[str, object]) -> tuple[Program, int, Options]:
     Raises MalformedBytes for anything but a document of this version.
     """
     try:
-        if set(document) != {"version", "output", "operands", "steps", "options"} or document["version"] != VERSION:
+        if (
+            set(document) != {"version", "output", "operands", "steps", "options"}
+            or document["version"] != VERSION
+        ):
             raise MalformedBytes(f"a plan of version {document.get('version')!r}; this is version {VERSION}")
         program, tensors = Program(), list[Tensor]()
         operands, steps, options = document["operands"], document["steps"], document["options"]
         assert isinstance(operands, dict) and isinstance(steps, list) and isinstance(options, dict)
         if len(operands) > 64 or len(steps) > 256:
-            raise MalformedBytes(f"a plan of {len(operands)} operands and {len(steps)} steps; at most 64 and 256")
+            raise MalformedBytes(
+                f"a plan of {len(operands)} operands and {len(steps)} steps; at most 64 and 256"
+            )
         for step in steps:
             tensors.append(_restore(program, tensors, operands, step))
         if set(operands) != set(program.operands):
@@ -284,9 +331,15 @@ def from_document(document: dict[str, object]) -> tuple[Program, int, Options]:
         assert isinstance(output, int) and 0 <= output < len(steps)
         release = options["release"]
         rings = options["rings"]
-        chosen = Options(float(options["precision"]), str(options["replicate"]), str(options["objective"]),
-                         str(options["reveal"]), Release(*map(int, release)) if release else None,
-                         tuple(map(str, options["across"])), tuple(map(int, rings)) if rings else None)
+        chosen = Options(
+            float(options["precision"]),
+            str(options["replicate"]),
+            str(options["objective"]),
+            str(options["reveal"]),
+            Release(*map(int, release)) if release else None,
+            tuple(map(str, options["across"])),
+            tuple(map(int, rings)) if rings else None,
+        )
         if set(options) != {"precision", "replicate", "objective", "reveal", "release", "across", "rings"}:
             raise MalformedBytes(f"options {sorted(options)} are not those of version {VERSION}")
         return program, output, chosen
@@ -294,7 +347,9 @@ def from_document(document: dict[str, object]) -> tuple[Program, int, Options]:
         raise MalformedBytes(f"a plan's document is malformed: {type(error).__name__} {error}") from None
 
 
-def _restore(program: Program, tensors: list[Tensor], operands: dict[str, Any], step: dict[str, Any]) -> Tensor:
+def _restore(
+    program: Program, tensors: list[Tensor], operands: dict[str, Any], step: dict[str, Any]
+) -> Tensor:
     op, attributes = step["op"], _tupled(step["attributes"])
     if set(step) != {"op", "args", "attributes"} or op not in _OPS:
         raise MalformedBytes(f"step {str(step)[:80]} is none of version {VERSION}")
@@ -309,8 +364,10 @@ def _restore(program: Program, tensors: list[Tensor], operands: dict[str, Any], 
         kind = Encrypted if spec["kind"] == "encrypted" else Plain
         return program.operand(name, kind(tuple(int(s) for s in spec["shape"]), float(spec["bound"])))
     if op == "slice":
-        index = [slice(a[0], None if int(str(a[1])) < 0 else a[1], a[2]) if isinstance(a, tuple) else int(str(a))
-                 for a in attributes]
+        index = [
+            slice(a[0], None if int(str(a[1])) < 0 else a[1], a[2]) if isinstance(a, tuple) else int(str(a))
+            for a in attributes
+        ]
         return program.slice(args[0], *index)
     if op == "reshape":
         return program.reshape(args[0], tuple(int(str(a)) for a in attributes))

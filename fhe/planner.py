@@ -1,4 +1,5 @@
-"""Search: every ring and strategy gives a graph; the cheapest that is secure and precise enough is the plan."""
+"""Search: every ring and strategy gives a graph; the cheapest that is secure and precise enough is the plan.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +24,18 @@ from fhe.values import Secret
 
 __all__ = ["Options", "plan_program"]
 
-_WEIGHTS = {"rotate": 1.0, "relinearize": 1.0, "multiply": 0.5, "multiply_plain": 0.1, "rescale": 0.2, "add": 0.02,
-            "add_plain": 0.05, "negate": 0.02, "drop": 0.02, "input": 0.4}
+_WEIGHTS = {
+    "rotate": 1.0,
+    "relinearize": 1.0,
+    "multiply": 0.5,
+    "multiply_plain": 0.1,
+    "rescale": 0.2,
+    "add": 0.02,
+    "add_plain": 0.05,
+    "negate": 0.02,
+    "drop": 0.02,
+    "input": 0.4,
+}
 _LEVEL_WEIGHT = 6.0
 _UPLOAD_BYTES_PER_SECOND = 12.5e6
 _EXHAUSTIVE = 48
@@ -54,40 +65,71 @@ def plan_program(program: Program, output: int, options: Options) -> Plan:
             continue
         if best is not None and SECURE_BITS[ring] < (best.graph.levels() + 1) * MIN_SCALE_BITS:
             continue
-        found, why = _best_in_ring(program, output, ring, options, best.cost if best is not None else math.inf)
+        found, why = _best_in_ring(
+            program, output, ring, options, best.cost if best is not None else math.inf
+        )
         reason = why or reason
         if found is not None and (best is None or (found.cost, ring) < (best.cost, best.params.ring)):
             best = found
         settled = settled or (fits and found is not None)
     if best is None:
-        raise LevelsExhausted(f"{describe(program, output)}: no 128-bit-secure ring up to {max(SECURE_BITS)} fits "
-                              f"({reason}); split the computation, lower the declared bounds, or ask for less than "
-                              f"precision {options.precision:g}")
-    return Plan(program, output, options, best.params, best.graph, best.result.layout, best.result.bound,
-                best.layouts, best.analysis)
+        raise LevelsExhausted(
+            f"{describe(program, output)}: no 128-bit-secure ring up to {max(SECURE_BITS)} fits "
+            f"({reason}); split the computation, lower the declared bounds, or ask for less than "
+            f"precision {options.precision:g}"
+        )
+    return Plan(
+        program,
+        output,
+        options,
+        best.params,
+        best.graph,
+        best.result.layout,
+        best.result.bound,
+        best.layouts,
+        best.analysis,
+    )
 
 
 def _ring_order(program: Program, output: int, options: Options) -> list[tuple[bool, int]]:
-    """Rings whose slots hold every index space, smallest first (a larger one cannot save an operation); then the
-    others, largest first, so that few ciphertexts are tried before many.
+    """Rings whose slots hold every index space, smallest first (a larger one cannot save an operation); then
+    the others, largest first, so that few ciphertexts are tried before many.
     """
-    sizes = [math.prod(power_of_two(n) for n in (program.expression(program.steps[k]).extents.values()
-                                                 if program.steps[k].op == "einsum" else program.steps[k].shape))
-             for k in _needed(program, output)]
+    sizes = [
+        math.prod(
+            power_of_two(n)
+            for n in (
+                program.expression(program.steps[k]).extents.values()
+                if program.steps[k].op == "einsum"
+                else program.steps[k].shape
+            )
+        )
+        for k in _needed(program, output)
+    ]
     rings = options.rings or sorted(SECURE_BITS)
-    return sorted(((max(sizes) <= ring // 2, ring) for ring in rings), key=lambda x: (not x[0], x[1] if x[0] else -x[1]))
+    return sorted(
+        ((max(sizes) <= ring // 2, ring) for ring in rings), key=lambda x: (not x[0], x[1] if x[0] else -x[1])
+    )
 
 
 def describe(program: Program, output: int) -> str:
     """The program in one line: its expressions in order."""
     steps = [program.steps[k] for k in sorted(_needed(program, output))]
-    return "; ".join(f"'{s.attributes[0]}'" if s.op == "einsum" else s.op for s in steps
-                     if s.op not in ("operand", "constant"))
+    return "; ".join(
+        f"'{s.attributes[0]}'" if s.op == "einsum" else s.op
+        for s in steps
+        if s.op not in ("operand", "constant")
+    )
 
 
-def _best_in_ring(program: Program, output: int, ring: int, options: Options,
-                  limit: float) -> tuple[Candidate | None, str]:
-    nodes = [k for k in sorted(_needed(program, output)) if program.steps[k].op == "einsum" and program.steps[k].secret]
+def _best_in_ring(
+    program: Program, output: int, ring: int, options: Options, limit: float
+) -> tuple[Candidate | None, str]:
+    nodes = [
+        k
+        for k in sorted(_needed(program, output))
+        if program.steps[k].op == "einsum" and program.steps[k].secret
+    ]
     menus = [list(strategies(program, k, ring // 2, options)) for k in nodes]
     best: tuple[Candidate, tuple[int, ...]] | None = None
     reason = ""
@@ -114,12 +156,13 @@ def _best_in_ring(program: Program, output: int, ring: int, options: Options,
         for k, menu in enumerate(menus):
             for p in range(len(menu)):
                 if best is not None:
-                    consider((*best[1][:k], p, *best[1][k + 1:]))
+                    consider((*best[1][:k], p, *best[1][k + 1 :]))
     return (best[0] if best is not None else None), reason
 
 
-def _candidate(program: Program, output: int, ring: int, choice: dict[int, Strategy],
-               options: Options, limit: float) -> tuple[Candidate | None, str]:
+def _candidate(
+    program: Program, output: int, ring: int, choice: dict[int, Strategy], options: Options, limit: float
+) -> tuple[Candidate | None, str]:
     budget = 2 * limit if options.objective == "operations" else math.inf
     try:
         graph, result, layouts = lower_program(program, output, ring // 2, choice, options.reveal, budget)
@@ -130,7 +173,10 @@ def _candidate(program: Program, output: int, ring: int, choice: dict[int, Strat
     target = options.target(result.bound)
     found = smallest_scale(graph, ring, target)
     if found is None:
-        return None, f"{graph.levels()} levels and error {target:.1e} exceed {SECURE_BITS[ring]} bits in ring {ring}"
+        return (
+            None,
+            f"{graph.levels()} levels and error {target:.1e} exceed {SECURE_BITS[ring]} bits in ring {ring}",
+        )
     params, analysis = found
     return Candidate(graph, result, layouts, params, analysis, _cost(graph, params, analysis, options)), ""
 
@@ -177,8 +223,13 @@ def strategies(program: Program, node: int, slots: int, options: Options) -> Ite
     expression = program.expression(step)
     secret = [program.steps[a].secret for a in step.args]
     for x in options.across:
-        if x not in {y for k in _needed(program, node) if program.steps[k].op == "einsum"
-                     for labels in program.expression(program.steps[k]).inputs for y in labels}:
+        if x not in {
+            y
+            for k in _needed(program, node)
+            if program.steps[k].op == "einsum"
+            for labels in program.expression(program.steps[k]).inputs
+            for y in labels
+        }:
             raise ExpressionError(f"across names axis '{x}', which is in 0 operands of '{expression.text}'")
     plain_only = _plain_only(expression, secret)
     summed = tuple(x for x in expression.contracted if x not in plain_only)
@@ -222,8 +273,9 @@ def contraction_order(expression: Expression) -> tuple[str, ...]:
     names = {x: chr(0x4E00 + k) for k, x in enumerate(expression.extents)}
     text = ",".join("".join(dict.fromkeys(names[x] for x in labels)) for labels in expression.inputs)
     shapes = [tuple(expression.extents[x] for x in dict.fromkeys(labels)) for labels in expression.inputs]
-    path, _ = opt_einsum.contract_path(f"{text}->{''.join(names[x] for x in expression.output)}", *shapes, shapes=True,
-                                       optimize="auto")
+    path, _ = opt_einsum.contract_path(
+        f"{text}->{''.join(names[x] for x in expression.output)}", *shapes, shapes=True, optimize="auto"
+    )
     return tuple(",".join(map(str, pair)) for pair in path if len(pair) <= 2)
 
 
@@ -236,11 +288,16 @@ def replan(document: dict[str, object], caps: dict[str, float]) -> Plan:
 
     program, output, options = from_document(document)
     plan = plan_program(program, output, options)
-    actual = {"instructions": float(len(plan.graph.code)), "key_bytes": float(plan.key_bytes), "seconds": plan.seconds}
+    actual = {
+        "instructions": float(len(plan.graph.code)),
+        "key_bytes": float(plan.key_bytes),
+        "seconds": plan.seconds,
+    }
     for name, cap in caps.items():
         if name not in actual:
             raise BoundError(f"cap '{name}' is unknown; use {sorted(actual)}")
         if actual[name] > cap:
-            raise LimitExceeded(f"{describe(program, output)} needs {actual[name]:.3g} {name}, more than the cap "
-                                f"{cap:.3g}")
+            raise LimitExceeded(
+                f"{describe(program, output)} needs {actual[name]:.3g} {name}, more than the cap {cap:.3g}"
+            )
     return plan

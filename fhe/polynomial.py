@@ -14,28 +14,36 @@ from fhe.values import Secret
 
 
 def largest(coefficients: Sequence[float], bound: float) -> float:
-    """max |p(x)| over |x| ≤ bound, from the ends and the real critical points; coefficients in rising order."""
+    """max |p(x)| over |x| ≤ bound, from the ends and the real critical points; coefficients in rising order.
+    """
     p = np.polynomial.Polynomial(np.asarray(coefficients, float))
     roots = p.deriv().roots() if len(coefficients) > 2 else np.array([])
     inside = [float(r.real) for r in np.atleast_1d(roots) if abs(r.imag) < 1e-6 and abs(r.real) <= bound]
     return max(float(abs(p(x))) for x in (-bound, bound, 0.0, *inside)) * (1 + 1e-9) + 1e-300
 
 
-def fit(function: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]], bound: float, degree: int,
-        samples: npt.NDArray[np.float64] | None = None) -> tuple[float, ...]:
+def fit(
+    function: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
+    bound: float,
+    degree: int,
+    samples: npt.NDArray[np.float64] | None = None,
+) -> tuple[float, ...]:
     """Coefficients, in rising order, of the least-squares polynomial over [−bound, bound].
 
-    Without `samples` the weight is that of 512 Chebyshev points; with samples (values the argument takes on public
-    data) it is theirs, the Chebyshev points keeping a twentieth of it so that the ends stay tame.
+    Without `samples` the weight is that of 512 Chebyshev points; with samples (values the argument takes on
+    public data) it is theirs, the Chebyshev points keeping a twentieth of it so that the ends stay tame.
     """
     points = bound * np.cos(np.pi * (np.arange(512) + 0.5) / 512)
     weights = np.ones_like(points)
     if samples is not None and samples.size:
-        kept = np.sort(samples.reshape(-1))[::max(1, samples.size // 8192)]
-        weights = np.concatenate([np.full(points.size, 0.05 / points.size), np.full(kept.size, 0.95 / kept.size)])
+        kept = np.sort(samples.reshape(-1))[:: max(1, samples.size // 8192)]
+        weights = np.concatenate(
+            [np.full(points.size, 0.05 / points.size), np.full(kept.size, 0.95 / kept.size)]
+        )
         points = np.concatenate([points, kept])
-    chebyshev = np.polynomial.chebyshev.Chebyshev.fit(points, function(points), degree, domain=[-bound, bound],
-                                                      w=np.sqrt(weights))
+    chebyshev = np.polynomial.chebyshev.Chebyshev.fit(
+        points, function(points), degree, domain=[-bound, bound], w=np.sqrt(weights)
+    )
     return tuple(float(c) for c in chebyshev.convert(kind=np.polynomial.Polynomial, domain=[-1, 1]).coef)
 
 

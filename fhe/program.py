@@ -25,7 +25,9 @@ _MAX_DEGREE = 63
 
 @dataclass(frozen=True)
 class Step:
-    """One tensor of a program: its operation, arguments (earlier steps), shape, bound and whether it is encrypted."""
+    """One tensor of a program: its operation, arguments (earlier steps), shape, bound and whether it is
+    encrypted.
+    """
 
     op: str
     args: tuple[int, ...]
@@ -64,11 +66,20 @@ class Program:
         self.steps: list[Step] = []
         self.operands: dict[str, Operand] = {}
 
-    def _new(self, op: str, args: Sequence[Tensor], shape: tuple[int, ...], bound: float, *attributes: Attribute,
-             secret: bool | None = None) -> Tensor:
+    def _new(
+        self,
+        op: str,
+        args: Sequence[Tensor],
+        shape: tuple[int, ...],
+        bound: float,
+        *attributes: Attribute,
+        secret: bool | None = None,
+    ) -> Tensor:
         for a in args:
             if a.program is not self:
-                raise ExpressionError(f"step '{op}' mixes tensors of two programs; build all steps on 1 program")
+                raise ExpressionError(
+                    f"step '{op}' mixes tensors of two programs; build all steps on 1 program"
+                )
         if not math.isfinite(bound):
             raise BoundError(f"step '{op}': the bound grows to {bound}; declare a smaller one")
         hidden = any(a.step.secret for a in args) if secret is None else secret
@@ -78,11 +89,15 @@ class Program:
     def operand(self, name: str, spec: Operand) -> Tensor:
         """A named operand, Encrypted or Plain."""
         if not _NAME.fullmatch(name):
-            raise ExpressionError(f"operand name '{name}': use letters, digits and '_', at most 64, a letter first")
+            raise ExpressionError(
+                f"operand name '{name}': use letters, digits and '_', at most 64, a letter first"
+            )
         if name in self.operands:
             raise ExpressionError(f"operand name '{name}' is used 2 times; names are unique")
         self.operands[name] = spec
-        return self._new("operand", (), spec.shape, float(spec.bound), name, secret=isinstance(spec, Encrypted))
+        return self._new(
+            "operand", (), spec.shape, float(spec.bound), name, secret=isinstance(spec, Encrypted)
+        )
 
     def encrypted(self, name: str, shape: tuple[int, ...], bound: float = 1.0) -> Tensor:
         return self.operand(name, Encrypted(shape, bound))
@@ -109,8 +124,9 @@ class Program:
         try:
             return np.broadcast_shapes(a.shape, b.shape)
         except ValueError:
-            raise ShapeError(f"'{op}' of shapes {a.shape} and {b.shape}: axes must be equal or 1 to broadcast"
-                             ) from None
+            raise ShapeError(
+                f"'{op}' of shapes {a.shape} and {b.shape}: axes must be equal or 1 to broadcast"
+            ) from None
 
     def add(self, a: Tensor, b: Tensor) -> Tensor:
         """a + b with NumPy's broadcasting."""
@@ -124,13 +140,13 @@ class Program:
         """a · b entry by entry, with NumPy's broadcasting."""
         b = b if isinstance(b, Tensor) else self.constant(b)
         shape = self._broadcast("multiply", a, b)
-        letters = "abcdefghijklmnopqrstuvwxyz"[:len(shape)]
-        tails = [letters[len(letters) - len(t.shape):] for t in (a, b)]
+        letters = "abcdefghijklmnopqrstuvwxyz"[: len(shape)]
+        tails = [letters[len(letters) - len(t.shape) :] for t in (a, b)]
         return self.einsum(f"{tails[0]},{tails[1]}->{letters}", a, b)
 
     def sum(self, a: Tensor, axis: int | None = None) -> Tensor:
         """Sum over one axis, or over all."""
-        letters = "abcdefghijklmnopqrstuvwxyz"[:len(a.shape)]
+        letters = "abcdefghijklmnopqrstuvwxyz"[: len(a.shape)]
         if axis is None:
             return self.einsum(f"{letters}->", a)
         if not -len(a.shape) <= axis < len(a.shape):
@@ -146,7 +162,9 @@ class Program:
     def slice(self, a: Tensor, *index: int | slice) -> Tensor:
         """Basic indexing, one integer or slice an axis; costs nothing, entries left out become garbage."""
         if len(index) > len(a.shape):
-            raise ShapeError(f"slice with {len(index)} indices of shape {a.shape}: the rank is {len(a.shape)}")
+            raise ShapeError(
+                f"slice with {len(index)} indices of shape {a.shape}: the rank is {len(a.shape)}"
+            )
         stored: list[Attribute] = []
         for k, i in enumerate(index):
             if isinstance(i, int):
@@ -162,13 +180,15 @@ class Program:
 
     def transpose(self, a: Tensor) -> Tensor:
         """Axes reversed; a relabelling that costs nothing."""
-        letters = "abcdefghijklmnopqrstuvwxyz"[:len(a.shape)]
+        letters = "abcdefghijklmnopqrstuvwxyz"[: len(a.shape)]
         return self.einsum(f"{letters}->{letters[::-1]}", a)
 
     def reshape(self, a: Tensor, shape: tuple[int, ...]) -> Tensor:
         """The same entries in C order under another shape; a relabelling that costs nothing."""
         if math.prod(shape) != math.prod(a.shape) or any(s < 1 for s in shape):
-            raise ShapeError(f"reshape of {math.prod(a.shape)} entries {a.shape} to {math.prod(shape)} entries {shape}")
+            raise ShapeError(
+                f"reshape of {math.prod(a.shape)} entries {a.shape} to {math.prod(shape)} entries {shape}"
+            )
         return self._new("reshape", (a,), tuple(shape), a.bound, *shape)
 
     def polyval(self, a: Tensor, coefficients: Sequence[float]) -> Tensor:
@@ -181,7 +201,9 @@ class Program:
         if not 2 <= len(c) <= _MAX_DEGREE + 1:
             raise ExpressionError(f"polyval of degree {len(c) - 1}: use a degree of 1 to {_MAX_DEGREE}")
         if not a.step.secret:
-            raise ExpressionError("polyval of a plain tensor: compute it in NumPy and pass the result as an operand")
+            raise ExpressionError(
+                "polyval of a plain tensor: compute it in NumPy and pass the result as an operand"
+            )
         return self._new("polyval", (a,), a.shape, largest(c, a.bound), *c)
 
     def declare(self, a: Tensor, bound: float) -> Tensor:
@@ -190,14 +212,30 @@ class Program:
             raise BoundError(f"declared bound {bound} must be a finite number above 0")
         return self._new("declare", (a,), a.shape, min(float(bound), a.bound), float(bound))
 
-    def plan(self, output: Tensor, *, precision: float = 1e-4, replicate: str = "auto", objective: str = "operations",
-             reveal: str = "all", release: Release | None = None, across: Sequence[str] = (),
-             rings: Sequence[int] | None = None) -> Plan:
+    def plan(
+        self,
+        output: Tensor,
+        *,
+        precision: float = 1e-4,
+        replicate: str = "auto",
+        objective: str = "operations",
+        reveal: str = "all",
+        release: Release | None = None,
+        across: Sequence[str] = (),
+        rings: Sequence[int] | None = None,
+    ) -> Plan:
         """Plan all steps together; see fhe.plan for the options."""
         from fhe.planner import Options, plan_program
 
-        options = Options(float(precision), replicate, objective, reveal, release, tuple(across),
-                          tuple(rings) if rings is not None else None)
+        options = Options(
+            float(precision),
+            replicate,
+            objective,
+            reveal,
+            release,
+            tuple(across),
+            tuple(rings) if rings is not None else None,
+        )
         return plan_program(self, output.index, options)
 
 

@@ -1,9 +1,10 @@
 """Publishing a decryption safely: Gaussian noise over the whole polynomial hides the scheme's error.
 
-An approximate decryption equals message + error, and the error is linear in the secret key: published as it is, it
-gives the key away (Li and Micciancio, 2021). Noise of deviation √(12·τ)·2^(ν/2) times the worst error bound restores
-ν bits of statistical security over τ publications (Li, Micciancio, Schultz and Sorrell, 2022, theorem 2).
-Rounding a result gives no such security. A server that evaluates dishonestly can still make a decryption oracle.
+An approximate decryption equals message + error, and the error is linear in the secret key: published as it
+is, it gives the key away (Li and Micciancio, 2021). Noise of deviation √(12·τ)·2^(ν/2) times the worst error
+bound restores ν bits of statistical security over τ publications (Li, Micciancio, Schultz and Sorrell, 2022,
+theorem 2). Rounding a result gives no such security. A server that evaluates dishonestly can still make a
+decryption oracle.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def amplification(release: Release) -> float:
 
 
 def error_target(release: Release, bound: float) -> float:
-    """The scheme error that leaves `release.bits` correct bits of a result of magnitude `bound` after flooding."""
+    """The scheme error that leaves `release.bits` correct bits of a result of magnitude `bound` after
+    flooding.
+    """
     return bound * math.ldexp(1.0, -release.bits) / (amplification(release) * TAIL)
 
 
@@ -49,13 +52,15 @@ def deviation(plan: Plan) -> float:
 def gaussian(deviation: float, count: int) -> npt.NDArray[np.int64]:
     """`count` rounded Gaussians from the operating system's generator (Box and Muller, 53-bit uniforms)."""
     words = np.frombuffer(secrets.token_bytes(16 * count), "<u8").reshape(2, count)
-    u = ((words >> np.uint64(11)).astype(np.float64) + 0.5) / 2.0 ** 53
+    u = ((words >> np.uint64(11)).astype(np.float64) + 0.5) / 2.0**53
     values = np.rint(deviation * np.sqrt(-2 * np.log(u[0])) * np.cos(2 * np.pi * u[1]))
     return np.asarray(values, np.int64)
 
 
 class Ledger:
-    """A file that remembers which ciphertexts were published, and as what; written before a value is returned."""
+    """A file that remembers which ciphertexts were published, and as what; written before a value is
+    returned.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -66,7 +71,9 @@ class Ledger:
                 if not all(isinstance(v, dict) for v in self._entries.values()):
                     raise ValueError
             except ValueError:
-                raise MalformedBytes(f"{path}: no release ledger; restore it, an emptied one repeats secrets") from None
+                raise MalformedBytes(
+                    f"{path}: no release ledger; restore it, an emptied one repeats secrets"
+                ) from None
 
     def known(self, plan: str, ciphertext: str) -> list[float] | None:
         return self._entries.get(plan, {}).get(ciphertext)
@@ -93,14 +100,18 @@ def flood(key: SecretKey, plan: Plan, parts: list[tuple[bytes, int]], ledger: Le
     """Decrypt with the planned noise, once per ciphertext, counted in `ledger`."""
     release = plan.options.release
     if release is None:
-        raise ReleaseRefused(f"plan {plan.digest[:16]} was made without release=; its scale leaves 0 bits under the noise "
-                             "that hides the key; plan again with fhe.Release")
+        raise ReleaseRefused(
+            f"plan {plan.digest[:16]} was made without release=; its scale leaves 0 bits under the noise "
+            "that hides the key; plan again with fhe.Release"
+        )
     name = hashlib.sha256(b"".join(words for words, _ in parts)).hexdigest()
     known = ledger.known(plan.digest, name)
     if known is None:
         if ledger.count(plan.digest) >= release.max_releases:
-            raise ReleaseRefused(f"{ledger.count(plan.digest)} of {release.max_releases} releases of plan "
-                                 f"{plan.digest[:16]} are used; plan again, with new keys, for more")
+            raise ReleaseRefused(
+                f"{ledger.count(plan.digest)} of {release.max_releases} releases of plan "
+                f"{plan.digest[:16]} are used; plan again, with new keys, for more"
+            )
         slots = []
         for words, depth in parts:
             # One slot sums the ring's coefficients with unit weights: deviation √(ring/2) in its real part.

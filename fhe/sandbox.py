@@ -11,6 +11,7 @@ import signal
 import struct
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from fhe import errors
 from fhe.errors import FheError, LimitExceeded
@@ -18,12 +19,15 @@ from fhe.errors import FheError, LimitExceeded
 _NO_NEW_PRIVS = 38
 
 
-def limited(function: Callable[[], bytes], *, seconds: float = 600.0, memory: int = 16 << 30,
-            output: int = 1 << 32) -> bytes:
-    """`function()` in a forked child: no environment, no core dump, no new privileges, no further descriptors.
+def limited(
+    function: Callable[[], bytes], *, seconds: float = 600.0, memory: int = 16 << 30, output: int = 1 << 32
+) -> bytes:
+    """`function()` in a forked child: no environment, no core dump, no new privileges, no further
+    descriptors.
 
-    `seconds` of processor and wall time, `memory` bytes beyond what this process maps, at most `output` bytes of
-    result. The child inherits values but can change none here. Raises LimitExceeded, or the child's own FheError.
+    `seconds` of processor and wall time, `memory` bytes beyond what this process maps, at most `output` bytes
+    of result. The child inherits values but can change none here. Raises LimitExceeded, or the child's own
+    FheError.
     """
     read, write = os.pipe()
     child = os.fork()
@@ -36,8 +40,10 @@ def limited(function: Callable[[], bytes], *, seconds: float = 600.0, memory: in
         os.close(read)
         _, status = os.waitpid(child, 0)
     if len(data) < 9 or len(data) != 9 + struct.unpack_from("<Q", data, 1)[0]:
-        raise LimitExceeded(f"the child ended with status {status} after {len(data)} bytes: it crashed or exceeded "
-                            f"{seconds:g} s or {memory:,} bytes of memory")
+        raise LimitExceeded(
+            f"the child ended with status {status} after {len(data)} bytes: it crashed or exceeded "
+            f"{seconds:g} s or {memory:,} bytes of memory"
+        )
     if data[0] == 0:
         return data[9:]
     report = json.loads(data[9:])
@@ -69,11 +75,15 @@ def _serve(function: Callable[[], bytes], write: int, seconds: float, memory: in
         except FheError as error:
             kind, body = b"\1", json.dumps({"type": type(error).__name__, "message": str(error)}).encode()
         except MemoryError:
-            kind, body = b"\1", json.dumps({"type": "LimitExceeded", "message":
-                                            f"more than {memory:,} bytes of memory are needed"}).encode()
+            kind, body = (
+                b"\1",
+                json.dumps(
+                    {"type": "LimitExceeded", "message": f"more than {memory:,} bytes of memory are needed"}
+                ).encode(),
+            )
         data = memoryview(kind + struct.pack("<Q", len(body)) + body)
         while data:
-            data = data[os.write(write, data):]
+            data = data[os.write(write, data) :]
     finally:
         os._exit(0)
 
@@ -82,9 +92,12 @@ def _confine(write: int, seconds: float, memory: int) -> None:
     """Give up everything but computing and one pipe."""
     os.setsid()
     os.environ.clear()
-    mapped = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-    for limit, value in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_CPU, int(seconds) + 1),
-                         (resource.RLIMIT_AS, mapped + memory)):
+    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    for limit, value in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_CPU, int(seconds) + 1),
+        (resource.RLIMIT_AS, mapped + memory),
+    ):
         resource.setrlimit(limit, (value, value))
     ctypes.CDLL(None).prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
     os.closerange(3, write)

@@ -68,14 +68,18 @@ def sign_request(identity: Identity, request: Request) -> bytes:
     return identity.sign(_UPLOAD + request.message())
 
 
-def check_request(client_key: bytes, request: Request, operands: Mapping[str, Sequence[bytes]],
-                  signature: bytes) -> None:
-    """Raise RejectedMessage unless the client of `client_key` asked exactly this about exactly these words."""
+def check_request(
+    client_key: bytes, request: Request, operands: Mapping[str, Sequence[bytes]], signature: bytes
+) -> None:
+    """Raise RejectedMessage unless the client of `client_key` asked exactly this about exactly these words.
+    """
     actual = {n: digest(w) for n, w in operands.items()}
     for name in sorted(set(actual) | set(request.operands)):
         if actual.get(name) != request.operands.get(name):
-            raise RejectedMessage(f"operand '{name}' has digest {str(actual.get(name))[:16]}, the request names "
-                                  f"{str(request.operands.get(name))[:16]}")
+            raise RejectedMessage(
+                f"operand '{name}' has digest {str(actual.get(name))[:16]}, the request names "
+                f"{str(request.operands.get(name))[:16]}"
+            )
     _verify(client_key, _UPLOAD + request.message(), signature, "upload", "client")
 
 
@@ -84,16 +88,21 @@ def sign_result(identity: Identity, request: Request, words: Sequence[bytes]) ->
 
 
 def check_result(server_key: bytes, request: Request, words: Sequence[bytes], signature: bytes) -> None:
-    """Raise RejectedMessage unless the pinned server answered this very request (its nonce) with these words."""
-    _verify(server_key, _RESULT + request.message() + bytes.fromhex(digest(words)), signature, "result", "server")
+    """Raise RejectedMessage unless the pinned server answered this very request (its nonce) with these words.
+    """
+    _verify(
+        server_key, _RESULT + request.message() + bytes.fromhex(digest(words)), signature, "result", "server"
+    )
 
 
 def _verify(key: bytes, message: bytes, signature: bytes, what: str, who: str) -> None:
     try:
         Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
     except (InvalidSignature, ValueError):
-        raise RejectedMessage(f"the {what}'s signature is not that of {who} {key.hex()[:16]} for this plan, nonce and "
-                              "these words: a replay, another key, or altered in transit") from None
+        raise RejectedMessage(
+            f"the {what}'s signature is not that of {who} {key.hex()[:16]} for this plan, nonce and "
+            "these words: a replay, another key, or altered in transit"
+        ) from None
 
 
 class NonceBook:

@@ -1,4 +1,6 @@
-"""A backend without cryptography: slots in NumPy, with levels, scales, keys and noise as the real scheme has them."""
+"""A backend without cryptography: slots in NumPy, with levels, scales, keys and noise as the real scheme has
+them.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,13 @@ class Simulator:
     `noise`: a generator to draw errors from, or None for exact arithmetic.
     """
 
-    def __init__(self, params: Params, keys: Mapping[int, int], relin: int | None,
-                 noise: np.random.Generator | None = None) -> None:
+    def __init__(
+        self,
+        params: Params,
+        keys: Mapping[int, int],
+        relin: int | None,
+        noise: np.random.Generator | None = None,
+    ) -> None:
         self.params, self.keys, self.relin, self.noise = params, dict(keys), relin, noise
         self.counts: Counter[str] = Counter()
         self.largest_at: dict[int, float] = {}
@@ -51,15 +58,19 @@ class Simulator:
 
     def _same(self, a: Slots, b: Slots | Encoded, scales: bool) -> None:
         if a.depth != b.depth or (scales and abs(a.scale / b.scale - 1) > 1e-9):
-            raise LevelsExhausted(f"operands at depth {a.depth} and {b.depth}, scales {a.scale:g} and {b.scale:g}: "
-                                  "a plan must bring both to one canonical scale")
+            raise LevelsExhausted(
+                f"operands at depth {a.depth} and {b.depth}, scales {a.scale:g} and {b.scale:g}: "
+                "a plan must bring both to one canonical scale"
+            )
 
     def _watch(self, x: Slots) -> Slots:
-        limit = float(np.prod([float(p) for p in self.params.primes[:self.params.count(x.depth)]])) / 2
+        limit = float(np.prod([float(p) for p in self.params.primes[: self.params.count(x.depth)]])) / 2
         top = float(np.abs(x.values).max(initial=0.0))
         if top * x.scale > limit:
-            raise LevelsExhausted(f"a slot of {top:g} at scale 2^{np.log2(x.scale):.0f} exceeds the modulus at depth "
-                                  f"{x.depth}, {limit:g}")
+            raise LevelsExhausted(
+                f"a slot of {top:g} at scale 2^{np.log2(x.scale):.0f} exceeds the modulus at depth "
+                f"{x.depth}, {limit:g}"
+            )
         return x
 
     def encrypt(self, values: Array, depth: int) -> Slots:
@@ -84,7 +95,9 @@ class Simulator:
     def multiply(self, a: Slots, b: Slots) -> Slots:
         self._same(a, b, False)
         if a.size != 2 or b.size != 2:
-            raise LevelsExhausted(f"a product of ciphertexts of {a.size} and {b.size} polynomials: relinearise first")
+            raise LevelsExhausted(
+                f"a product of ciphertexts of {a.size} and {b.size} polynomials: relinearise first"
+            )
         self.counts["multiply"] += 1
         return self._watch(Slots(a.values * b.values, a.depth, a.scale * b.scale, 3))
 
@@ -100,7 +113,9 @@ class Simulator:
 
     def relinearize(self, a: Slots) -> Slots:
         if self.relin is None or a.depth < self.relin:
-            raise MissingKey(f"relinearisation at depth {a.depth} needs a key; the keys held start at {self.relin}")
+            raise MissingKey(
+                f"relinearisation at depth {a.depth} needs a key; the keys held start at {self.relin}"
+            )
         self.counts["relinearize"] += 1
         noise = self._error(switching_deviation(self.params, a.depth) / a.scale)
         return Slots(a.values + noise, a.depth, a.scale, 2)
@@ -110,7 +125,9 @@ class Simulator:
             raise LevelsExhausted(f"rescaling at depth {a.depth} of {self.params.depth}: no level is left")
         self.counts["rescale"] += 1
         scale = a.scale / self.params.dropped(a.depth)
-        return Slots(a.values + self._error(rounding_deviation(self.params) / scale), a.depth + 1, scale, a.size)
+        return Slots(
+            a.values + self._error(rounding_deviation(self.params) / scale), a.depth + 1, scale, a.size
+        )
 
     def rotate(self, a: Slots, step: int) -> Slots:
         if step not in self.keys or a.depth < self.keys[step]:

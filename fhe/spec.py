@@ -12,8 +12,10 @@ def _check(shape: tuple[int, ...], bound: float, what: str) -> None:
     if any(not isinstance(size, int) or size < 1 for size in shape):
         raise ShapeError(f"{what} of shape {shape}: every axis needs an integer size of at least 1")
     if not (isinstance(bound, (int, float)) and math.isfinite(bound) and bound > 0):
-        raise BoundError(f"{what} of shape {shape}: bound {bound} must be a finite number above 0; "
-                         "declare the largest magnitude an entry may have")
+        raise BoundError(
+            f"{what} of shape {shape}: bound {bound} must be a finite number above 0; "
+            "declare the largest magnitude an entry may have"
+        )
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,13 @@ class Release:
     max_releases: int = 1
 
     def __post_init__(self) -> None:
-        if not (1 <= self.bits <= 40 and 20 <= self.stat_security <= 128 and 1 <= self.max_releases <= 1 << 20):
-            raise BoundError(f"release of {self.bits} bits at 2^-{self.stat_security} for {self.max_releases} "
-                             "publications: use 1–40 bits, 20–128 bits of security, at most 2^20 publications")
+        if not (
+            1 <= self.bits <= 40 and 20 <= self.stat_security <= 128 and 1 <= self.max_releases <= 1 << 20
+        ):
+            raise BoundError(
+                f"release of {self.bits} bits at 2^-{self.stat_security} for {self.max_releases} "
+                "publications: use 1–40 bits, 20–128 bits of security, at most 2^20 publications"
+            )
 
 
 Operand = Encrypted | Plain

@@ -1,7 +1,7 @@
 """Bytes between client and server: lengths fixed by the plan, words checked, nothing self-describing.
 
-An operand is its ciphertexts' raw words in the plan's order. A bundle is a header of closed schema and the words of
-exactly the keys it names. A client's secret never passes through this file.
+An operand is its ciphertexts' raw words in the plan's order. A bundle is a header of closed schema and the
+words of exactly the keys it names. A client's secret never passes through this file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ RESULT = "result"
 class EncryptedTensor:
     """An operand or a result as raw words: one entry of `words` per ciphertext of the plan named by `plan`.
 
-    `seeded`: each ends in 64 bytes that stand for its second polynomial. `origin`: the plan, where it is at hand.
+    `seeded`: each ends in 64 bytes that stand for its second polynomial. `origin`: the plan, where it is at
+    hand.
     """
 
     plan: str
@@ -46,7 +47,9 @@ class EncryptedTensor:
 
 @dataclass(frozen=True)
 class RingKeys:
-    """Public evaluation keys of one parameter set: rotation step → (depth, words), and a seeded encryption of 0."""
+    """Public evaluation keys of one parameter set: rotation step → (depth, words), and a seeded encryption of
+    0.
+    """
 
     params: Params
     rotations: Mapping[int, tuple[int, bytes]]
@@ -60,7 +63,11 @@ class RingKeys:
 
 def lengths(plan: Plan, name: str, seeded: bool) -> list[int]:
     """Bytes of every ciphertext of an operand, or of the result."""
-    depths = [plan.graph.depth(v) for v in plan.graph.outputs] if name == RESULT else [d for _, d in plan.tiles(name)]
+    depths = (
+        [plan.graph.depth(v) for v in plan.graph.outputs]
+        if name == RESULT
+        else [d for _, d in plan.tiles(name)]
+    )
     return [plan.params.ciphertext_bytes(d, seeded) for d in depths]
 
 
@@ -74,7 +81,7 @@ def parse_tensor(plan: Plan, name: str, data: bytes) -> EncryptedTensor:
         raise MalformedBytes(f"'{name}' has {len(data)} bytes where the plan has {sum(sizes)}")
     parts, at = [], 0
     for size in sizes:
-        parts.append(data[at:at + size])
+        parts.append(data[at : at + size])
         at += size
     shape = plan.shape if name == RESULT else plan.operands[name].shape
     return EncryptedTensor(plan.digest, name, shape, tuple(parts), seeded)
@@ -82,11 +89,24 @@ def parse_tensor(plan: Plan, name: str, data: bytes) -> EncryptedTensor:
 
 def write_bundle(rings: list[RingKeys], client_key: bytes) -> bytes:
     """A server bundle: parameters, public evaluation keys and the client's verification key."""
-    header = canonical({"version": 1, "client_key": client_key.hex(), "rings": [
-        {"params": r.params.to_json(), "rotations": [[s, d] for s, (d, _) in sorted(r.rotations.items())],
-         "relin": r.relin[0] if r.relin else None} for r in rings]})
-    body = b"".join(b"".join([r.zero, r.relin[1] if r.relin else b"",
-                              *(w for _, (_, w) in sorted(r.rotations.items()))]) for r in rings)
+    header = canonical(
+        {
+            "version": 1,
+            "client_key": client_key.hex(),
+            "rings": [
+                {
+                    "params": r.params.to_json(),
+                    "rotations": [[s, d] for s, (d, _) in sorted(r.rotations.items())],
+                    "relin": r.relin[0] if r.relin else None,
+                }
+                for r in rings
+            ],
+        }
+    )
+    body = b"".join(
+        b"".join([r.zero, r.relin[1] if r.relin else b"", *(w for _, (_, w) in sorted(r.rotations.items()))])
+        for r in rings
+    )
     return BUNDLE_MAGIC + struct.pack("<I", len(header)) + header + body
 
 
@@ -100,14 +120,20 @@ def read_bundle(data: bytes) -> tuple[list[RingKeys], bytes]:
     size = struct.unpack_from("<I", data, 8)[0]
     if size > _MAX_HEADER or len(data) < 12 + size:
         raise MalformedBytes(f"a bundle header of {size} bytes in {len(data)}; at most {_MAX_HEADER}")
-    raw, at = data[12:12 + size], 12 + size
+    raw, at = data[12 : 12 + size], 12 + size
     try:
         header = json.loads(raw)
-        if canonical(header) != raw or set(header) != {"version", "client_key", "rings"} or header["version"] != 1:
+        if (
+            canonical(header) != raw
+            or set(header) != {"version", "client_key", "rings"}
+            or header["version"] != 1
+        ):
             raise MalformedBytes(f"a bundle header with {sorted(header)} that is not canonical version 1")
         client_key, rings = bytes.fromhex(header["client_key"]), []
         if len(client_key) != 32 or not 1 <= len(header["rings"]) <= 16:
-            raise MalformedBytes(f"a bundle of {len(header['rings'])} rings and a {len(client_key)}-byte client key")
+            raise MalformedBytes(
+                f"a bundle of {len(header['rings'])} rings and a {len(client_key)}-byte client key"
+            )
         for ring in header["rings"]:
             keys, at = _read_ring(ring, data, at)
             rings.append(keys)
@@ -142,7 +168,7 @@ def _read_ring(ring: dict[str, object], data: bytes, at: int) -> tuple[RingKeys,
         if at + size > len(data):
             raise MalformedBytes(f"a bundle of {len(data)} bytes ends before byte {at + size}")
         at += size
-        return data[at - size:at]
+        return data[at - size : at]
 
     zero = take(params.ciphertext_bytes(0, seeded=True))
     relin = None
@@ -160,5 +186,9 @@ def read_params(document: object) -> Params:
     if not isinstance(primes, list) or not 1 <= len(primes) <= 32:
         raise MalformedBytes("parameters need 1 to 32 primes")
     ring = _whole(document["ring"], min(SECURE_BITS), max(SECURE_BITS))
-    return Params(ring, tuple(_whole(p, 3, 1 << 60) for p in primes), _whole(document["special"], 3, 1 << 60),
-                  _whole(document["scale_bits"], 20, 60))
+    return Params(
+        ring,
+        tuple(_whole(p, 3, 1 << 60) for p in primes),
+        _whole(document["special"], 3, 1 << 60),
+        _whole(document["scale_bits"], 20, 60),
+    )

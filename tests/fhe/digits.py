@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from sklearn.datasets import load_digits
 
@@ -21,7 +23,9 @@ def train(seed: int, epochs: int = 60) -> list[tuple[np.ndarray, np.ndarray]]:
     """SGD, batch 32, rate 0.1."""
     rng = np.random.default_rng(seed)
     x, y, _, _ = data()
-    layers = [(rng.normal(0, np.sqrt(2 / a), (a, b)), np.zeros(b)) for a, b in zip(SHAPE, SHAPE[1:], strict=False)]
+    layers = [
+        (rng.normal(0, np.sqrt(2 / a), (a, b)), np.zeros(b)) for a, b in pairwise(SHAPE)
+    ]
     for _ in range(epochs):
         for part in np.split(rng.permutation(len(x))[:1408], 44):
             values = [x[part]]

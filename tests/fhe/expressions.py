@@ -26,7 +26,9 @@ TABLE: list[tuple[str, list[tuple[bool, tuple[int, ...]]], tuple[int, int, int],
 
 
 def operands(parts: list[tuple[bool, tuple[int, ...]]], bound: float = 1.0) -> dict[str, Any]:
-    return {f"x{k}": (Encrypted if secret else Plain)(shape, bound) for k, (secret, shape) in enumerate(parts)}
+    return {
+        f"x{k}": (Encrypted if secret else Plain)(shape, bound) for k, (secret, shape) in enumerate(parts)
+    }
 
 
 def values(specs: dict[str, Any], seed: int) -> dict[str, np.ndarray]:
@@ -36,7 +38,9 @@ def values(specs: dict[str, Any], seed: int) -> dict[str, np.ndarray]:
 
 @st.composite
 def problems(draw: st.DrawFn, largest: int = 4096) -> tuple[str, list[tuple[bool, tuple[int, ...]]]]:
-    """An expression with shapes and encrypted set: repeated axes, size-1 axes, ellipsis, scalars, outer products."""
+    """An expression with shapes and encrypted set: repeated axes, size-1 axes, ellipsis, scalars, outer
+    products.
+    """
     sizes = {x: draw(st.sampled_from([1, 2, 3, 4, 5, 7, 8])) for x in "abcde"}
     dots = tuple(draw(st.lists(st.sampled_from([1, 2, 3]), max_size=2)))
     terms, parts = [], []
@@ -52,7 +56,7 @@ def problems(draw: st.DrawFn, largest: int = 4096) -> tuple[str, list[tuple[bool
         if use_dots:
             at = draw(st.integers(0, len(labels)))
             keep = draw(st.integers(0, len(dots)))
-            middle = tuple(1 if draw(st.integers(0, 3)) == 0 else d for d in dots[len(dots) - keep:])
+            middle = tuple(1 if draw(st.integers(0, 3)) == 0 else d for d in dots[len(dots) - keep :])
             term = term[:at] + "..." + term[at:]
             shape = [*shape[:at], *middle, *shape[at:]]
         terms.append(term)
@@ -61,7 +65,7 @@ def problems(draw: st.DrawFn, largest: int = 4096) -> tuple[str, list[tuple[bool
         parts[0] = (True, parts[0][1])
     letters = sorted({x for t in terms for x in t if x != "."})
     chosen = draw(st.permutations(letters))
-    out = "".join(chosen[:draw(st.integers(0, len(letters)))])
+    out = "".join(chosen[: draw(st.integers(0, len(letters)))])
     if any("..." in t for t in terms):
         at = draw(st.integers(0, len(out)))
         out = out[:at] + "..." + out[at:]

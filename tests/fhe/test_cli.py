@@ -14,8 +14,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def cli(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "api.fhe_cli", *args], cwd=folder, text=True, capture_output=True,
-                          env={"PYTHONPATH": str(ROOT)}, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "api.fhe_cli", *args],
+        cwd=folder,
+        text=True,
+        capture_output=True,
+        env={"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +32,46 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(path / "x.npy", rng.uniform(-1, 1, (4, 8)))
     np.save(path / "w.npy", rng.uniform(-1, 1, (8, 3)))
     for args in (
-        ["plan", "bi,ij->bj", "--operand", "x=encrypted:4,8:1", "--operand", "w=plain:8,3:1", "--out", "plan.json"],
+        [
+            "plan",
+            "bi,ij->bj",
+            "--operand",
+            "x=encrypted:4,8:1",
+            "--operand",
+            "w=plain:8,3:1",
+            "--out",
+            "plan.json",
+        ],
         ["keygen", "plan.json", "--key", "client.key", "--bundle", "bundle"],
-        ["encrypt", "plan.json", "--key", "client.key", "--operand", "x=x.npy", "--request", "request", "--receipt",
-         "receipt.json"],
-        ["einsum", "plan.json", "--bundle", "bundle", "--request", "request", "--operand", "w=w.npy", "--identity",
-         "server.key", "--reply", "reply", "--nonces", "nonces", "--json"],
+        [
+            "encrypt",
+            "plan.json",
+            "--key",
+            "client.key",
+            "--operand",
+            "x=x.npy",
+            "--request",
+            "request",
+            "--receipt",
+            "receipt.json",
+        ],
+        [
+            "einsum",
+            "plan.json",
+            "--bundle",
+            "bundle",
+            "--request",
+            "request",
+            "--operand",
+            "w=w.npy",
+            "--identity",
+            "server.key",
+            "--reply",
+            "reply",
+            "--nonces",
+            "nonces",
+            "--json",
+        ],
     ):
         done = cli(path, *args)
         assert done.returncode == 0, done.stderr
@@ -41,8 +81,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_session(folder: Path) -> None:
     key = json.loads((folder / "server.json").read_text())["server"]
-    done = cli(folder, "decrypt", "plan.json", "--key", "client.key", "--receipt", "receipt.json", "--reply", "reply",
-               "--server", key, "--out", "y.npy", "--json")
+    done = cli(
+        folder,
+        "decrypt",
+        "plan.json",
+        "--key",
+        "client.key",
+        "--receipt",
+        "receipt.json",
+        "--reply",
+        "reply",
+        "--server",
+        key,
+        "--out",
+        "y.npy",
+        "--json",
+    )
     assert done.returncode == 0, done.stderr
     got, error = np.load(folder / "y.npy"), json.loads(done.stdout)["error"]
     assert np.abs(got - np.load(folder / "x.npy") @ np.load(folder / "w.npy")).max() <= error
@@ -65,10 +119,40 @@ def test_exit_codes(folder: Path) -> None:
         (4, ["encrypt", "plan.json", "--key", "client.key", "--operand", "x=big.npy", *ask]),
         (5, ["decrypt", "plan.json", *shared, "--reply", "reply", "--server", stranger]),
         (3, ["decrypt", "plan.json", *shared, "--reply", "broken", "--server", stranger]),
-        (5, ["einsum", "plan.json", "--bundle", "bundle", "--request", "request", "--operand", "w=w.npy", "--identity",
-             "server.key", "--reply", "again", "--nonces", "nonces"]),
-        (2, ["einsum", "plan.json", "--bundle", "nothing", "--request", "request", "--identity", "server.key",
-             "--reply", "again"]),
+        (
+            5,
+            [
+                "einsum",
+                "plan.json",
+                "--bundle",
+                "bundle",
+                "--request",
+                "request",
+                "--operand",
+                "w=w.npy",
+                "--identity",
+                "server.key",
+                "--reply",
+                "again",
+                "--nonces",
+                "nonces",
+            ],
+        ),
+        (
+            2,
+            [
+                "einsum",
+                "plan.json",
+                "--bundle",
+                "nothing",
+                "--request",
+                "request",
+                "--identity",
+                "server.key",
+                "--reply",
+                "again",
+            ],
+        ),
     ]
     for code, args in cases:
         done = cli(folder, *args)

@@ -18,7 +18,9 @@ def measured(plan: fhe.Plan, data: dict[str, np.ndarray]) -> tuple[int, int, int
 
 
 @pytest.mark.parametrize(("text", "parts", "server", "client"), TABLE, ids=[row[0] for row in TABLE])
-def test_counts_are_at_or_below_the_table(text: str, parts: Any, server: tuple[int, int, int], client: int) -> None:
+def test_counts_are_at_or_below_the_table(
+    text: str, parts: Any, server: tuple[int, int, int], client: int
+) -> None:
     specs = operands(parts)
     data = values(specs, 0)
     by_server = measured(fhe.plan(text, specs, replicate="server"), data)

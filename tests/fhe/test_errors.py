@@ -36,7 +36,9 @@ BAD: list[tuple[str, list[tuple[int, ...]], type[Exception], list[str]]] = [
 
 
 @pytest.mark.parametrize(("text", "shapes", "kind", "quoted"), BAD, ids=[f"{b[0]} {b[1]}" for b in BAD])
-def test_bad_expressions(text: str, shapes: list[tuple[int, ...]], kind: type[Exception], quoted: list[str]) -> None:
+def test_bad_expressions(
+    text: str, shapes: list[tuple[int, ...]], kind: type[Exception], quoted: list[str]
+) -> None:
     with pytest.raises(kind) as caught:
         parse(text, shapes)
     message = str(caught.value)
@@ -48,18 +50,41 @@ def test_bad_expressions(text: str, shapes: list[tuple[int, ...]], kind: type[Ex
             np.einsum(text, *(np.zeros(s) for s in shapes))
 
 
-@pytest.mark.parametrize(("call", "kind", "quoted"), [
-    (lambda: fhe.Encrypted((2, 0)), errors.ShapeError, "(2, 0)"),
-    (lambda: fhe.Encrypted((2,), bound=-1), errors.BoundError, "-1"),
-    (lambda: fhe.plan("i->i", {"x": fhe.Plain((2,))}), errors.ExpressionError, "0 encrypted"),
-    (lambda: fhe.plan("i->i", {"x y": fhe.Encrypted((2,))}), errors.ExpressionError, "'x y'"),
-    (lambda: fhe.plan("i->i", {"x": fhe.Encrypted((2,))}, precision=0), errors.BoundError, "precision 0"),
-    (lambda: fhe.plan("i->i", {"x": fhe.Encrypted((2,))}, replicate="no"), errors.BoundError, "replicate='no'"),
-    (lambda: fhe.plan("i->i", {"x": fhe.Encrypted((2,))}, rings=[1000]), errors.BoundError, "1000"),
-    (lambda: fhe.plan("i->i", {"x": fhe.Encrypted((2,))}, across="q"), errors.ExpressionError, "'q'"),
-    (lambda: fhe.plan(",".join("a" * 60) + "->a", {f"x{k}": fhe.Encrypted((4,)) for k in range(60)},
-                      rings=[4096]), errors.LevelsExhausted, "levels"),
-], ids=["size 0", "negative bound", "nothing encrypted", "name", "precision", "option", "ring", "across", "depth"])
+@pytest.mark.parametrize(
+    ("call", "kind", "quoted"),
+    [
+        (lambda: fhe.Encrypted((2, 0)), errors.ShapeError, "(2, 0)"),
+        (lambda: fhe.Encrypted((2,), bound=-1), errors.BoundError, "-1"),
+        (lambda: fhe.plan("i->i", {"x": fhe.Plain((2,))}), errors.ExpressionError, "0 encrypted"),
+        (lambda: fhe.plan("i->i", {"x y": fhe.Encrypted((2,))}), errors.ExpressionError, "'x y'"),
+        (lambda: fhe.plan("i->i", {"x": fhe.Encrypted((2,))}, precision=0), errors.BoundError, "precision 0"),
+        (
+            lambda: fhe.plan("i->i", {"x": fhe.Encrypted((2,))}, replicate="no"),
+            errors.BoundError,
+            "replicate='no'",
+        ),
+        (lambda: fhe.plan("i->i", {"x": fhe.Encrypted((2,))}, rings=[1000]), errors.BoundError, "1000"),
+        (lambda: fhe.plan("i->i", {"x": fhe.Encrypted((2,))}, across="q"), errors.ExpressionError, "'q'"),
+        (
+            lambda: fhe.plan(
+                ",".join("a" * 60) + "->a", {f"x{k}": fhe.Encrypted((4,)) for k in range(60)}, rings=[4096]
+            ),
+            errors.LevelsExhausted,
+            "levels",
+        ),
+    ],
+    ids=[
+        "size 0",
+        "negative bound",
+        "nothing encrypted",
+        "name",
+        "precision",
+        "option",
+        "ring",
+        "across",
+        "depth",
+    ],
+)
 def test_bad_requests(call: object, kind: type[Exception], quoted: str) -> None:
     with pytest.raises(kind, match=re.escape(quoted)):
         call()  # type: ignore[operator]
@@ -85,7 +110,9 @@ def test_the_short_form_checks_expression_and_layout() -> None:
     x, w = np.ones((4, 8)), np.ones((8, 2))
     cts = client.encrypt(plan, x=x)
     assert np.abs(client.decrypt(plan, fhe.einsum("bi, ij -> bj", cts["x"], w)) - 8).max() <= plan.error
-    assert np.abs(client.decrypt(plan, fhe.einsum("bi,ij", cts["x"], w, server=server)) - 8).max() <= plan.error
+    assert (
+        np.abs(client.decrypt(plan, fhe.einsum("bi,ij", cts["x"], w, server=server)) - 8).max() <= plan.error
+    )
     with pytest.raises(errors.ExpressionError, match="not the planned 'bi,ij->bj'"):
         fhe.einsum("bi,ij->jb", cts["x"], w)
     with pytest.raises(errors.LayoutError, match="0 plans"):

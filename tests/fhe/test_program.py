@@ -27,14 +27,24 @@ STEPS: dict[str, tuple[Build, Callable[[np.ndarray, np.ndarray], np.ndarray]]] =
     "row": (lambda p, x, y: p.subtract(y, p.slice(x, 1)), lambda x, y: y - x[1]),
     "mean": (lambda p, x, y: p.mean(p.add(x, y)), lambda x, y: (x + y).mean()),
     "mean axis": (lambda p, x, y: p.mean(p.multiply(x, y), 1), lambda x, y: (x * y).mean(1)),
-    "slices": (lambda p, x, y: p.slice(p.add(x, y), slice(1, 4), slice(None, None, -2)),
-               lambda x, y: (x + y)[1:4, ::-2]),
-    "reshape": (lambda p, x, y: p.reshape(p.transpose(p.add(x, y)), (6, 5)), lambda x, y: (x + y).T.reshape(6, 5)),
+    "slices": (
+        lambda p, x, y: p.slice(p.add(x, y), slice(1, 4), slice(None, None, -2)),
+        lambda x, y: (x + y)[1:4, ::-2],
+    ),
+    "reshape": (
+        lambda p, x, y: p.reshape(p.transpose(p.add(x, y)), (6, 5)),
+        lambda x, y: (x + y).T.reshape(6, 5),
+    ),
     "matrix chain": (lambda p, x, y: p.einsum("ij,kj,kl->il", x, y, x), lambda x, y: x @ y.T @ x),
     "square": (lambda p, x, y: p.einsum("ij,ij->i", x, x), lambda x, y: (x * x).sum(1)),
-    "gram": (lambda p, x, y: p.einsum("ij,kj->ik", p.add(x, y), p.subtract(x, y)), lambda x, y: (x + y) @ (x - y).T),
-    "polynomial": (lambda p, x, y: p.polyval(p.einsum("ij,kj->ik", x, y), [1, -2, 0, 0.5, 0, 0, 0, 0.1]),
-                   lambda x, y: np.polynomial.Polynomial([1, -2, 0, 0.5, 0, 0, 0, 0.1])(x @ y.T)),
+    "gram": (
+        lambda p, x, y: p.einsum("ij,kj->ik", p.add(x, y), p.subtract(x, y)),
+        lambda x, y: (x + y) @ (x - y).T,
+    ),
+    "polynomial": (
+        lambda p, x, y: p.polyval(p.einsum("ij,kj->ik", x, y), [1, -2, 0, 0.5, 0, 0, 0, 0.1]),
+        lambda x, y: np.polynomial.Polynomial([1, -2, 0, 0.5, 0, 0, 0, 0.1])(x @ y.T),
+    ),
     "scaled": (lambda p, x, y: p.multiply(p.polyval(x, [0.25, 0, 1]), 3.0), lambda x, y: 3 * (x * x + 0.25)),
     "itself": (lambda p, x, y: p.subtract(x, x), lambda x, y: x - x),
 }
@@ -70,13 +80,18 @@ def test_steps_on_the_real_backend(name: str) -> None:
 
 
 @pytest.mark.parametrize("secret", [(True, True), (True, False)])
-@pytest.mark.parametrize("strategy", [
-    Strategy("product", "client", ("i", "j", "k"), ("k", "j", "i")),
-    Strategy("product", "server", ("k", "j", "i"), ("k", "j", "i")),
-    Strategy("product", "client", ("j", "k", "i"), ("j", "i", "k"), exact=True),
-    Strategy("product", "client", ("i", "j", "k"), (), across=("k",)),
-    Strategy("skew"), Strategy("linear"),
-], ids=["client", "server", "exact", "across", "skew", "linear"])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        Strategy("product", "client", ("i", "j", "k"), ("k", "j", "i")),
+        Strategy("product", "server", ("k", "j", "i"), ("k", "j", "i")),
+        Strategy("product", "client", ("j", "k", "i"), ("j", "i", "k"), exact=True),
+        Strategy("product", "client", ("i", "j", "k"), (), across=("k",)),
+        Strategy("skew"),
+        Strategy("linear"),
+    ],
+    ids=["client", "server", "exact", "across", "skew", "linear"],
+)
 def test_every_strategy_means_the_same(strategy: Strategy, secret: tuple[bool, bool]) -> None:
     if (strategy.method == "skew") != all(secret) and strategy.method in ("skew", "linear"):
         secret = (True, strategy.method == "skew")
@@ -87,8 +102,17 @@ def test_every_strategy_means_the_same(strategy: Strategy, secret: tuple[bool, b
     found = smallest_scale(graph, 2048, 1e9)
     assert result.shape == (7, 5) and layouts
     whole = fhe.plan("ik,kj->ij", specs)
-    shadow = type(whole)(program, node.index, whole.options, found[0] if found else whole.params, graph, result.layout,
-                         result.bound, layouts, whole.analysis)
+    shadow = type(whole)(
+        program,
+        node.index,
+        whole.options,
+        found[0] if found else whole.params,
+        graph,
+        result.layout,
+        result.bound,
+        layouts,
+        whole.analysis,
+    )
     data = values(specs, 5)
     got, _ = shadow.simulate(**data)
     assert np.abs(got - data["x0"] @ data["x1"]).max() < 1e-9
@@ -115,11 +139,11 @@ def test_garbage_is_masked_before_a_power() -> None:
     plan = program.plan(program.polyval(small, [0.1, 0, 0, 0, 1]), precision=1e-3)
     assert plan.layout.clean
     data = np.full((4, 8), 0.05)
-    assert np.abs(plan.simulate(seed=1, x=data)[0] - (0.4 ** 4 + 0.1)).max() <= plan.error
+    assert np.abs(plan.simulate(seed=1, x=data)[0] - (0.4**4 + 0.1)).max() <= plan.error
 
 
 def test_fit_and_bound_of_polynomials() -> None:
-    c = fit(lambda x: x ** 3 - x, 2.0, 5)
+    c = fit(lambda x: x**3 - x, 2.0, 5)
     assert np.allclose(c, [0, -1, 0, 1, 0, 0], atol=1e-9)
     assert largest([0, -1, 0, 1], 1.0) == pytest.approx(2 / 3 / np.sqrt(3))
     assert largest([0, -1, 0, 1], 2.0) == pytest.approx(6)
@@ -137,7 +161,16 @@ def test_several_processes_give_the_same_words() -> None:
 def test_a_plan_prints_and_draws_itself() -> None:
     plan = fhe.plan("bi,ij->bj", {"x": fhe.Encrypted((4, 8)), "w": fhe.Plain((8, 2))})
     text = str(plan)
-    for part in ("rotations", "levels: 1", "128-bit", "keys:", "upload", "error ≤", "'bi,ij->bj'", plan.digest[:16]):
+    for part in (
+        "rotations",
+        "levels: 1",
+        "128-bit",
+        "keys:",
+        "upload",
+        "error ≤",
+        "'bi,ij->bj'",
+        plan.digest[:16],
+    ):
         assert part in text
     assert "#" in plan.draw() and plan.steps().count("\n") == len(plan.graph.code) - 1
     assert set(plan.svg()) == {"x", "result"} and plan.svg()["x"].startswith("<svg")
@@ -157,14 +190,21 @@ def test_a_small_network_on_the_real_backend(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
     rng = np.random.default_rng(0)
-    tensors = {"0.weight": rng.normal(0, 0.5, (6, 4)), "0.bias": rng.normal(0, 0.1, 6),
-               "1.weight": rng.normal(0, 0.5, (3, 6)), "1.bias": rng.normal(0, 0.1, 3)}
+    tensors = {
+        "0.weight": rng.normal(0, 0.5, (6, 4)),
+        "0.bias": rng.normal(0, 0.1, 6),
+        "1.weight": rng.normal(0, 0.5, (3, 6)),
+        "1.bias": rng.normal(0, 0.1, 3),
+    }
     save_file(tensors, tmp_path / "model.safetensors")
     layers = fhe.load_layers(tmp_path / "model.safetensors")
     x = rng.uniform(-1, 1, (10, 4))
     network = fhe.compile(layers, calibration=x, degree=3, batch=8)
-    assert np.allclose(network.clear(x), np.maximum(x @ tensors["0.weight"].T + tensors["0.bias"], 0)
-                       @ tensors["1.weight"].T + tensors["1.bias"])
+    assert np.allclose(
+        network.clear(x),
+        np.maximum(x @ tensors["0.weight"].T + tensors["0.bias"], 0) @ tensors["1.weight"].T
+        + tensors["1.bias"],
+    )
     client = fhe.Client.for_plans([network.plan])
     got = network.infer(client, fhe.Server(client.server_bundle()), x)
     assert np.abs(got - network.polynomial(x)).max() <= network.plan.error * network.scale

@@ -21,7 +21,9 @@ def reference(text: str, data: dict[str, np.ndarray]) -> np.ndarray:
 
 @settings(max_examples=400, **SETTINGS)
 @given(problems(), st.sampled_from(["auto", "client", "server"]), st.integers(0, 1000), st.booleans())
-def test_simulator_agrees_with_numpy(problem: tuple[str, Any], replicate: str, seed: int, masked: bool) -> None:
+def test_simulator_agrees_with_numpy(
+    problem: tuple[str, Any], replicate: str, seed: int, masked: bool
+) -> None:
     text, parts = problem
     specs = operands(parts)
     plan = fhe.plan(text, specs, replicate=replicate, reveal="output" if masked else "all")

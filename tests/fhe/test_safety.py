@@ -92,7 +92,7 @@ def test_no_path_writes_a_secret_into_a_bundle(world: World, tmp_path: Path) -> 
     for ring in json.loads((tmp_path / "client.key").read_bytes())["rings"]:
         secret = bytes.fromhex(ring["secret"])
         limb = world.plan.params.ring * 8
-        assert not any(secret[k:k + 64] in world.bundle for k in range(0, len(secret), limb))
+        assert not any(secret[k : k + 64] in world.bundle for k in range(0, len(secret), limb))
     assert world.client.identity.secret not in world.bundle
     again = fhe.Client.load(tmp_path / "client.key")
     assert np.abs(again.decrypt(world.plan, world.run()) - world.x @ world.w).max() <= world.plan.error
@@ -100,7 +100,7 @@ def test_no_path_writes_a_secret_into_a_bundle(world: World, tmp_path: Path) -> 
 
 def test_bundle_schema_is_closed(world: World) -> None:
     size = struct.unpack_from("<I", world.bundle, 8)[0]
-    header, body = json.loads(world.bundle[12:12 + size]), world.bundle[12 + size:]
+    header, body = json.loads(world.bundle[12 : 12 + size]), world.bundle[12 + size :]
 
     def rebuilt(change: Any, tail: bytes = body) -> bytes:
         document = json.loads(json.dumps(header))
@@ -110,12 +110,20 @@ def test_bundle_schema_is_closed(world: World) -> None:
 
     assert wire.read_bundle(rebuilt(lambda d: None))[1] == world.client.identity.public
     ring = world.plan.params.ring
-    changes = [lambda d: d.update(secret="00"), lambda d: d["rings"][0].update(secret=[1]),
-               lambda d: d["rings"][0]["rotations"].append([5, 0]), lambda d: d["rings"][0]["rotations"].pop(),
-               lambda d: d["rings"][0].update(relin=0), lambda d: d.update(version=2), lambda d: d.update(rings=[]),
-               lambda d: d["rings"][0]["params"].update(ring=ring // 2), lambda d: d.update(client_key="00"),
-               lambda d: d["rings"][0]["params"].update(special=15), lambda d: d["rings"].append(d["rings"][0]),
-               lambda d: d["rings"][0]["rotations"].reverse() or d["rings"][0]["rotations"].append([1.5, 0])]
+    changes = [
+        lambda d: d.update(secret="00"),
+        lambda d: d["rings"][0].update(secret=[1]),
+        lambda d: d["rings"][0]["rotations"].append([5, 0]),
+        lambda d: d["rings"][0]["rotations"].pop(),
+        lambda d: d["rings"][0].update(relin=0),
+        lambda d: d.update(version=2),
+        lambda d: d.update(rings=[]),
+        lambda d: d["rings"][0]["params"].update(ring=ring // 2),
+        lambda d: d.update(client_key="00"),
+        lambda d: d["rings"][0]["params"].update(special=15),
+        lambda d: d["rings"].append(d["rings"][0]),
+        lambda d: d["rings"][0]["rotations"].reverse() or d["rings"][0]["rotations"].append([1.5, 0]),
+    ]
     for change in changes:
         with pytest.raises((errors.MalformedBytes, errors.ParametersUnsafe)):
             wire.read_bundle(rebuilt(change))
@@ -131,12 +139,12 @@ def test_mutated_bundles_and_operands_are_refused_or_harmless(world: World) -> N
         cut = bytearray(data)
         choice = random.randrange(3)
         if choice == 0:
-            cut = cut[:random.randrange(len(cut))]
+            cut = cut[: random.randrange(len(cut))]
         elif choice == 1:
             cut += os.urandom(random.randrange(1, 9))
         else:
             at = random.randrange(world.plan.params.ring) * 8
-            cut[at:at + 8] = b"\xff" * 8
+            cut[at : at + 8] = b"\xff" * 8
         with pytest.raises(errors.MalformedBytes):
             tensor = wire.parse_tensor(world.plan, "x", bytes(cut))
             world.server.load(world.plan, {"x": tensor})
@@ -201,16 +209,25 @@ def _fails() -> bytes:
 
 def test_plans_of_others_are_input() -> None:
     plan = fhe.plan("ij,jk->ik", {"a": fhe.Encrypted((4, 4)), "b": fhe.Encrypted((4, 4))})
-    again = replan(json.loads(json.dumps(plan.document())), {"instructions": 1e4, "key_bytes": 1e9, "seconds": 10.0})
+    again = replan(
+        json.loads(json.dumps(plan.document())), {"instructions": 1e4, "key_bytes": 1e9, "seconds": 10.0}
+    )
     assert again.digest == plan.digest
     for name, cap in (("instructions", 3), ("key_bytes", 1000), ("seconds", 1e-9)):
         with pytest.raises(errors.LimitExceeded, match=name):
             replan(plan.document(), {name: cap})
     good = plan.document()
-    bad: list[dict[str, Any]] = [{**good, "version": 2}, {**good, "output": 9}, {**good, "steps": []}, {},
-                                 {**good, "extra": 1}, {**good, "operands": {}}, {**good, "options": {}},
-                                 {**good, "steps": [{"op": "exec", "args": [], "attributes": []}]},
-                                 {**good, "steps": [{"op": "add", "args": [0, 1], "attributes": []}]}]
+    bad: list[dict[str, Any]] = [
+        {**good, "version": 2},
+        {**good, "output": 9},
+        {**good, "steps": []},
+        {},
+        {**good, "extra": 1},
+        {**good, "operands": {}},
+        {**good, "options": {}},
+        {**good, "steps": [{"op": "exec", "args": [], "attributes": []}]},
+        {**good, "steps": [{"op": "add", "args": [0, 1], "attributes": []}]},
+    ]
     for document in bad:
         with pytest.raises(errors.FheError):
             replan(document, {})
@@ -220,8 +237,12 @@ def test_plans_of_others_are_input() -> None:
 
 
 def test_declared_bounds_are_checked_before_encryption(world: World) -> None:
-    for value, what in ((np.full((4, 8), 1.5), "1.5"), (np.full((4, 8), np.nan), "32 entries"),
-                        (np.full((4, 8), np.inf), "NaN or infinite"), (np.ones((4, 8), complex), "complex128")):
+    for value, what in (
+        (np.full((4, 8), 1.5), "1.5"),
+        (np.full((4, 8), np.nan), "32 entries"),
+        (np.full((4, 8), np.inf), "NaN or infinite"),
+        (np.ones((4, 8), complex), "complex128"),
+    ):
         with pytest.raises(errors.BoundError, match=what):
             world.client.encrypt(world.plan, x=value)
     with pytest.raises(errors.BoundError, match="'w'"):
@@ -235,7 +256,7 @@ def test_overflow_is_planned_for_not_silent() -> None:
     data = np.linspace(-30, 30, 8)
     client = fhe.Client.for_plans([plan])
     got = client.decrypt(plan, plan.run(fhe.Server(client.server_bundle()), **client.encrypt(plan, x=data)))
-    assert np.abs(got - data ** 4).max() <= plan.error <= 1e-3 * 30 ** 4
+    assert np.abs(got - data**4).max() <= plan.error <= 1e-3 * 30**4
     with pytest.raises(errors.LevelsExhausted):
         program.plan(program.polyval(x, [0] * 12 + [1.0]))
 
@@ -249,8 +270,12 @@ def test_reveal_output_masks_partial_sums() -> None:
         client = fhe.Client.for_plans([plan])
         result = plan.run(fhe.Server(client.server_bundle()), **client.encrypt(plan, **data))
         key = SecretKey(plan.params, client._secret[plan.params].secret_words())
-        slots = np.stack([key.decrypt(w, plan.graph.depth(v))
-                          for w, v in zip(result.words, plan.graph.outputs, strict=True)])
+        slots = np.stack(
+            [
+                key.decrypt(w, plan.graph.depth(v))
+                for w, v in zip(result.words, plan.graph.outputs, strict=True)
+            ]
+        )
         shown[reveal] = np.abs(slots[plan.layout.maps < 0]).max(initial=0.0)
         assert plan.levels == (1 if reveal == "all" else 2)
         assert plan.layout.clean == (reveal == "output")
@@ -269,7 +294,7 @@ def test_zero_operands_and_cancelling_sums_stay_encrypted(world: World) -> None:
     same = dataclasses.replace(cts["x"], name="y")
     out = plan.run(fhe.Server(client.server_bundle()), x=cts["x"], y=same)
     assert np.abs(client.decrypt(plan, out)).max() <= plan.error
-    assert any(any(w[len(w) // 2:]) for w in out.words)
+    assert any(any(w[len(w) // 2 :]) for w in out.words)
 
 
 def test_missing_keys_are_named_and_extend_adds_them(world: World) -> None:
@@ -277,7 +302,9 @@ def test_missing_keys_are_named_and_extend_adds_them(world: World) -> None:
     with pytest.raises(errors.MissingKey, match="extend"):
         world.server.evaluator(other)
     same = fhe.Client.for_plans([world.plan])
-    lacking = [dataclasses.replace(k, rotations=dict(list(k.rotations.items())[1:])) for k in same._public.values()]
+    lacking = [
+        dataclasses.replace(k, rotations=dict(list(k.rotations.items())[1:])) for k in same._public.values()
+    ]
     server = fhe.Server(wire.write_bundle(lacking, same.identity.public))
     with pytest.raises(errors.MissingKey, match="rotates by"):
         world.plan.run(server, **same.encrypt(world.plan, x=world.x), w=world.w)
@@ -320,7 +347,7 @@ def test_release_floods_counts_and_repeats_itself(tmp_path: Path) -> None:
     path, results = tmp_path / "ledger", [world.run() for _ in range(2)]
     third = world.plan.run(world.server, **world.client.encrypt(world.plan, x=world.x), w=world.w)
     first = world.client.release(world.plan, results[0], Ledger(path))
-    assert np.abs(first - world.x @ world.w).max() <= world.plan.bound * 2.0 ** -8
+    assert np.abs(first - world.x @ world.w).max() <= world.plan.bound * 2.0**-8
     exact = world.client.decrypt(world.plan, results[0])
     assert np.abs(first - exact).max() > 1000 * np.abs(exact - world.x @ world.w).max()
     assert 0.3 < np.std(first - exact) / deviation(world.plan) < 2
@@ -343,12 +370,14 @@ def test_gaussian_noise_has_its_deviation() -> None:
 def test_a_plain_decryption_gives_the_key_away_and_a_release_does_not(tmp_path: Path) -> None:
     """Message polynomial = c0 + c1·s: whoever knows all decrypted slots solves for the key."""
     program = fhe.Program()
-    plan = program.plan(program.encrypted("x", (8,)), release=fhe.Release(8, 30, 1), precision=1e-2, rings=[4096])
+    plan = program.plan(
+        program.encrypted("x", (8,)), release=fhe.Release(8, 30, 1), precision=1e-2, rings=[4096]
+    )
     client = fhe.Client.for_plans([plan])
     p, depth = plan.params, plan.params.depth
     secret = client._secret[p]
     words = Ring(p).save(Ring(p).load(client.encrypt(plan, x=np.ones(8))["x"].words[0], 0, seeded=True), 0)
-    truth = [int(w) for w in np.frombuffer(secret.secret_words(), "<u8")[:p.ring]]
+    truth = [int(w) for w in np.frombuffer(secret.secret_words(), "<u8")[: p.ring]]
     noise = gaussian(deviation(plan) * p.scales[depth] / np.sqrt(p.ring / 2), p.ring)
     plain = seal.Plaintext()
     secret._decryptor.decrypt(secret.ring.load(words, 0, seeded=False), plain)
@@ -362,7 +391,9 @@ def recovered(secret: SecretKey, slots: list[complex], words: bytes) -> list[int
     """The secret key modulo the first prime, as an attacker computes it from published slots."""
     p, again = secret.params, seal.Plaintext()
     secret._encoder.encode(slots, secret.ring.parms_id(0), p.scales[0], again)
-    message = np.frombuffer(_saved(again, 1 << 22)[-p.ring * 8 * p.count(0):], "<u8")
+    message = np.frombuffer(_saved(again, 1 << 22)[-p.ring * 8 * p.count(0) :], "<u8")
     c = np.frombuffer(words, "<u8").reshape(2, p.count(0), p.ring)
     q = p.primes[0]
-    return [(int(m) - int(a)) * pow(int(b), -1, q) % q for m, a, b in zip(message, c[0, 0], c[1, 0], strict=False)]
+    return [
+        (int(m) - int(a)) * pow(int(b), -1, q) % q for m, a, b in zip(message, c[0, 0], c[1, 0], strict=False)
+    ]
