@@ -178,8 +178,10 @@ def _tree(graph: Graph, factors: list[int]) -> int:
 def _product(
     graph: Graph, expression: Expression, terms: Sequence[Term], strategy: Strategy
 ) -> Secret | None:
+    present = {x for t in terms for x in t.labels}
+    order = [x for x in strategy.order if x in present]
     space = make_space(
-        strategy.order, expression.extents, graph.slots, strategy.exact, strategy.tiled, strategy.across
+        order, expression.extents, graph.slots, strategy.exact, strategy.tiled, strategy.across
     )
     secret = [t for t in terms if not isinstance(t.tensor, Public)]
     if (
