@@ -155,7 +155,7 @@ def _operand(graph: Graph, term: Term, space: Space, replicate: str, ignore: boo
     if isinstance(tensor, Unplaced):
         placed = place(graph, tensor, rows, text)
     else:
-        placed = convert(graph, tensor, rows, text, (rows == ZERO) if ignore else None)
+        placed = convert(graph, tensor, rows, text, (rows == ZERO) if ignore and not compact else None)
     cts = []
     for ct in placed.cts:
         for axis in space.axes:

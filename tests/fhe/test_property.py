@@ -63,6 +63,15 @@ def test_labels_summed_in_plain_operands_alone_do_not_enter_the_index_space() ->
         assert np.abs(got - reference(text, data)).max() <= 1e-9
 
 
+def test_what_the_server_replicates_is_zero_elsewhere_first() -> None:
+    text, parts = "b...,eea,->...a", [(True, (2, 1)), (False, (4, 4, 4)), (True, ())]
+    specs = operands(parts)
+    data = values(specs, 32)
+    for replicate in ("client", "server"):
+        got, _ = fhe.plan(text, specs, replicate=replicate, reveal="output").simulate(**data)
+        assert np.abs(got - reference(text, data)).max() <= 1e-9
+
+
 @pytest.mark.parametrize("shape", [(40, 60, 30), (129, 17, 65)])
 @pytest.mark.parametrize("exponent", [4096, 8192])
 def test_operands_beyond_one_ciphertext(shape: tuple[int, int, int], exponent: int) -> None:
