@@ -9,6 +9,7 @@ import typer
 
 from prover.errors import InputInvalid
 
+from .. import chains
 from ..console import Json, answer, say
 from . import prove, show, train, verify
 
@@ -21,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    steps: Annotated[int, typer.Option(help="Steps of training, all in one proof.")] = 32,
+    steps: Annotated[int, typer.Option(help="Steps of training.")] = 32,
     out: Annotated[Path, typer.Option(help="The run folder; an earlier one is replaced.")] = Path("runs/demo"),
     as_json: Json = False,
 ) -> None:
@@ -41,8 +42,7 @@ def demo(
     say("", "4. What has been shown:")
     show.show(out)
     say("", "Check it anywhere, with nothing but Python and the folder verifier/:")
-    say(f"  python3 -m verifier {out}/statement.json {out}/proof.zkp")
+    files = [path for s in chains.read_segments(out) for path in (s.statement_path, s.proof_path)]
+    say(f"  python3 -m verifier {' '.join(map(str, files))}")
     if as_json:
-        answer(
-            {"folder": str(out), "statement": str(out / "statement.json"), "proof": str(out / "proof.zkp")}, [], True
-        )
+        answer({"folder": str(out), "statement": str(files[-2]), "proof": str(files[-1])}, [], True)

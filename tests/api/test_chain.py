@@ -13,6 +13,7 @@ import pytest
 
 from api import chains, manifest, runs
 from api.app import run as command
+from api.backend import memory_for_proofs
 from api.commands import prove as prove_module
 from api.commands.demo import DIGITS
 from prover.errors import RunFolderError
@@ -95,6 +96,26 @@ def test_one_verdict_on_a_folder_and_on_a_list_of_pairs(cli, chain):
     assert cli("verify", *pairs(run, 0, 1), "--security", "100", "--expect-statement", digest) == 5
     assert cli("verify", run, "--security", "100", "--expect-params", "00" * 32) == 2
     assert cli("verify", run) == 1 and "segment 0: the statement promises 102 bits" in cli.err
+
+
+def test_the_public_files_are_enough_to_verify_and_to_show(cli, chain, tmp_path):
+    for path in (path for path in (chain / "run").rglob("*") if path.name in PUBLIC):
+        copy = tmp_path / "published" / path.relative_to(chain / "run")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    assert cli("verify", tmp_path / "published", "--security", "100") == 0
+    assert cli("show", tmp_path / "published") == 0 and "steps 1 to 7" in cli.err
+    assert cli("prove", tmp_path / "published") == 3 and "not a run folder" in cli.err
+
+
+def test_memory_cuts_a_run_and_too_little_of_it_exits_4(cli, chain, tmp_path, monkeypatch):
+    arguments = ("train", "--data", chain / "table.csv", *TRAIN[:-2], "--out", tmp_path / "run")
+    monkeypatch.setattr("api.training.memory_for_proofs", lambda: 1 << 20)
+    assert cli(*arguments, "--json") == 4 and cli.json()["error"]["code"] == "out_of_memory"
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr("api.training.memory_for_proofs", lambda: 1 << 40)
+    assert cli(*arguments, "--json") == 0 and cli.json()["segments"] == [7]
+    assert memory_for_proofs() > 1 << 20
 
 
 def test_the_other_verbs_work_on_a_run_of_segments(cli, chain, tmp_path):
