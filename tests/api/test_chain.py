@@ -6,6 +6,9 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import subprocess
+import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -193,6 +196,22 @@ def test_proving_resumes_at_the_first_unproven_segment(cli, unproven, monkeypatc
     assert (segment(unproven, 0) / "proof.zkp").read_bytes() == first, "a proven segment is kept"
     assert cli("verify", unproven, "--security", "100") == 0
     assert cli("prove", unproven) == 0 and calls == [0, 3, 3, 5] and "nothing was left to prove" in cli.err
+
+
+def test_a_killed_prover_leaves_whole_files_and_a_count_of_every_proof_that_left_it(cli, unproven):
+    script = "import sys; from api.app import run; sys.exit(run(sys.argv[1:]))"
+    process = subprocess.Popen([sys.executable, "-c", script, "prove", str(unproven)], stderr=subprocess.DEVNULL)
+    while process.poll() is None and not (segment(unproven, 0) / "proof.zkp").exists():
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    done = [(segment(unproven, k) / "proof.zkp").exists() for k in range(3)]
+    assert done[0]
+    spent = json.loads((unproven / "slots.json").read_text())
+    data = parse_statement((segment(unproven, 0) / "statement.json").read_bytes()).data_root.hex()
+    assert spent[data] >= sum(done)
+    assert cli("prove", unproven, "--json") == 0 and cli.json()["proved"] == 3 - sum(done)
+    assert cli("verify", unproven, "--security", "100") == 0
 
 
 def test_an_opening_is_counted_before_its_proof_is_written_and_never_given_back(cli, unproven, monkeypatch):
