@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from prover.commitment import Blinding
 from prover.errors import RunFolderError
 from prover.files import write_atomic
 from prover.trainer import Progress, State, train
@@ -169,6 +170,15 @@ class Trainer:
         if number == len(self._segments):
             return runs.read_final(self._folder, p)
         return runs.read_initial(self._segments[number].folder, p)
+
+
+def final_blinding(folder: Path, segments: Sequence[Segment]) -> Blinding:
+    """What opens the commitment to the run's last state; RunFolderError when the folder does not have it."""
+    name = "final" if len(segments) == 1 else state_group(len(segments))
+    openings = runs.read_openings(folder)
+    if name not in openings:
+        raise RunFolderError(f"{folder / runs.OPENINGS} lacks {name}")
+    return openings[name]
 
 
 # --- writing ---

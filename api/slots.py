@@ -26,12 +26,15 @@ SLOTS = "slots.json"
 
 
 def _budgets(s: Statement) -> dict[str, tuple[str, int]]:
+    """Name and budget of every commitment that outlives a proof of this statement and is opened by it."""
     p = s.parameters
-    return {
-        s.data_root.hex(): ("data", p.data_openings),
-        s.initial_root.hex(): ("initial state", p.state_openings),
-        s.final_root.hex(): ("final state", p.state_openings),
-    }
+    if p.task == "accuracy":
+        # Its samples are committed for this proof alone, and their secrets are not kept.
+        return {s.initial_root.hex(): ("model", p.state_openings)}
+    budgets = {s.data_root.hex(): ("data", p.data_openings), s.final_root.hex(): ("final state", p.state_openings)}
+    if p.initial == "committed":
+        budgets[s.initial_root.hex()] = ("initial state", p.state_openings)
+    return budgets
 
 
 def slots_left(folder: Path, statements: Sequence[Statement]) -> dict[str, int]:

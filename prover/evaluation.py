@@ -62,8 +62,12 @@ def accuracy_job(
     which this proof uses up one opening. The samples are committed afresh. Ties take the lowest class.
     Errors: InputInvalid, OutOfRange for outputs wider than the tables, ParametersUnsafe.
     """
-    if len(inputs) == 0 or targets.shape != (len(inputs), trained.parameters.widths[-1]):
-        raise InputInvalid(f"{len(inputs)} samples with targets of shape {targets.shape}: give at least one of each")
+    first, last = trained.parameters.widths[0], trained.parameters.widths[-1]
+    if len(inputs) == 0 or inputs.shape[1] != first or targets.shape != (len(inputs), last):
+        raise InputInvalid(
+            f"samples of shape {inputs.shape} with targets of shape {targets.shape}: the model takes [n, {first}] and "
+            f"[n, {last}], n > 0"
+        )
     run = forward_pass(state, trained.parameters, inputs)
     parameters = accuracy_parameters(trained.parameters, len(inputs), _widths(trained.parameters, inputs, run.Y))
     output = run.Y[-1]

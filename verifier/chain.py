@@ -93,5 +93,8 @@ def check_links(statements: Sequence[Statement]) -> None:
 
 
 def _common(p: Parameters) -> str:
-    """The digest of what all segments of a run share: everything but their place in the run and their rates."""
-    return dataclasses.replace(p, first_step=0, steps=1, rates=(1,)).digest().hex()
+    """The digest of what all segments of a run share: everything but their place in the run and their rates.
+
+    Only the first segment can start from a public seed, so that the kind of first state belongs to the place.
+    """
+    return dataclasses.replace(p, first_step=0, steps=1, rates=(1,), initial="committed").digest().hex()

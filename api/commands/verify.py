@@ -51,7 +51,8 @@ def verify(
     start = time.perf_counter()
     bits, last, hiding, steps = _judge(files, security, transparent, pinned, params)
     spent = time.perf_counter() - start
-    is_pinned = params is not None or pinned is not None
+    # Parameters alone leave data, first state and nonce, and with them the batch order, to the prover.
+    is_pinned = pinned is not None
     result = {
         "valid": True,
         "pinned": is_pinned,
@@ -74,7 +75,8 @@ def verify(
     if not is_pinned:
         lines.append(
             "  not pinned: this says that the statement's claim holds, not that it is the claim you want. "
-            "Read it (zkgrad show) and pin it with --expect-params or --expect-statement."
+            "Read it (zkgrad show) and pin it with --expect-statement; --expect-params alone leaves data, first state "
+            "and batch order to the prover."
         )
     answer(result, lines, as_json)
 

@@ -65,7 +65,8 @@ def test_verify_a_folder_two_files_and_standard_input(cli, proven, monkeypatch):
     assert cli(*arguments, "--expect-params", params, "--expect-statement", digest, "--json") == 0
     assert cli.json()["pinned"]
     assert cli(*arguments) == 0 and cli.out == "" and "VALID" in cli.err and "not pinned" in cli.err
-    assert cli(*arguments, "--expect-params", params) == 0 and "not pinned" not in cli.err
+    assert cli(*arguments, "--expect-params", params) == 0 and "not pinned" in cli.err
+    assert cli(*arguments, "--expect-statement", digest) == 0 and "not pinned" not in cli.err
     monkeypatch.setattr(sys, "stdin", Stdin((run / "proof.zkp").read_bytes()))
     assert cli("verify", run / "statement.json", "-", "--security", "100") == 0
     monkeypatch.setattr(sys, "stdin", Stdin((run / "statement.json").read_bytes()))
