@@ -61,6 +61,8 @@ class Options:
     state_openings: int = 4
     transparent: bool = False
     text: bytes | None = None
+    activation: str = "relu"
+    bias: bool = True
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,8 @@ def _draft(options: Options, widths: tuple[int, ...]) -> Parameters:
             zero_knowledge=not options.transparent,
             activation_bits=options.activation_bits,
             gradient_bits=options.gradient_bits,
+            activation=options.activation,
+            bias=options.bias,
         )
     except InputInvalid as error:
         # Everything in a draft comes from options, so a fault in it is a fault of usage.
@@ -194,7 +198,7 @@ def write_committed(folder: Path, run: Committed, draft: bool) -> None:
     """Everything known before training. `draft` also leaves the statement without nonce, for the auditor."""
     runs.write_settings(folder, run.settings)
     runs.write_data(folder, run.inputs, run.targets)
-    runs.write_initial(folder, run.initial)
+    runs.write_initial(folder, run.initial, run.statement.parameters.bias)
     runs.write_openings(folder, run.blindings)
     if draft:
         write_atomic(folder / runs.DRAFT, run.statement.to_bytes())

@@ -113,6 +113,8 @@ def draft_parameters(
     gradient_bits: int = 12,
     first_step: int = 0,
     loss: str = "mse",
+    activation: str = "relu",
+    bias: bool = True,
 ) -> Parameters:
     """The run as asked for, with the widest ranges the format allows, for `choose_parameters` to narrow.
 
@@ -134,7 +136,7 @@ def draft_parameters(
     e, multipliers = exact_rates(batch, rates)
     return Parameters(
         widths=tuple(widths),
-        activation="relu",
+        activation=activation,
         loss=loss,
         optimizer="sgd",
         target=target,
@@ -160,6 +162,7 @@ def draft_parameters(
         state_openings=state_openings,
         security_bits=security_bits,
         zero_knowledge=zero_knowledge,
+        bias=bias,
     )
 
 

@@ -12,8 +12,9 @@ from verifier.field import P
 from verifier.relation import Axis, Form, Lookup, Relation, limb_widths
 from verifier.relation import Table as LookupTable
 from verifier.statement import Parameters
-from verifier.tables import second_column
+from verifier.tables import SLOPE_BITS, second_column
 
+from .activations import activate, chain
 from .backends.interface import Backend, Table
 from .errors import WitnessUnsatisfied
 from .loss import cross_entropy
@@ -64,7 +65,8 @@ def state_integers(state: State, prefix: str, relation: Relation) -> dict[str, I
     if not relation.group(prefix):
         return {}
     for l in range(p.layers):
-        for name, values in ((f"W{l}", state.weights[l]), (f"b{l}", state.biases[l])):
+        named = ((f"W{l}", state.weights[l]), (f"b{l}", state.biases[l]))
+        for name, values in named if p.bias else named[:1]:
             for k, limb in enumerate(limbs(values + (1 << (p.weight_width - 1)), p.weight_width, p)):
                 tensor = relation.tensors[f"{prefix}.{name}.{k}"]
                 out[tensor.name] = pad(limb, tensor.axes)
@@ -85,12 +87,24 @@ def batch_integers(trace: Trace, relation: Relation) -> dict[str, Integers]:
         whole[f"Y{l}"] = trace.Y[l]
         whole |= {f"R{l}.{k}": limb for k, limb in enumerate(limbs(trace.R[l], p.weight_bits, p))}
         if l < p.layers - 1:
-            whole[f"D{l}"] = trace.D[l]
+            if p.activation == "relu":
+                whole[f"D{l}"] = trace.D[l]
             whole[f"GA{l + 1}"] = trace.GA[l]
             remainder = limbs(trace.RG[l], p.weight_bits, p)
             whole |= {f"RG{l + 1}.{k}": limb for k, limb in enumerate(remainder)}
     out = {name: pad(values, axes[name].axes) for name, values in whole.items()}
-    return out | loss_integers(out[f"Y{p.layers - 1}"], relation)
+    return out | function_integers(out, relation) | loss_integers(out[f"Y{p.layers - 1}"], relation)
+
+
+def function_integers(flat: Mapping[str, Integers], relation: Relation) -> dict[str, Integers]:
+    """The tensors that only activations from tables have, from the padded flat Y and GA: padding follows the same
+    formulas, so that act and slope are there what they are at zero, grad is zero and rest one half."""
+    p, out = relation.parameters, {}
+    for l in range(p.layers - 1 if p.activation != "relu" else 0):
+        out[f"act{l}"], out[f"slope{l}"] = activate(flat[f"Y{l}"], p)
+        out[f"grad{l}"], rest = chain(flat[f"GA{l + 1}"], out[f"slope{l}"], p)
+        out |= {f"rest{l}.{k}": limb for k, limb in enumerate(limbs(rest, SLOPE_BITS, p))}
+    return out
 
 
 def loss_integers(output: Integers, relation: Relation) -> dict[str, Integers]:

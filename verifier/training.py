@@ -1,74 +1,23 @@
-"""The relation of training a ReLU network, and the bounds that keep its integers from wrapping around the field."""
+"""The relation of training a network, and the bounds that keep its integers from wrapping around the field."""
 
 from __future__ import annotations
 
+from .activations import activate, chain, chain_bound
+from .builder import Builder
 from .errors import ParametersUnsafe
 from .field import P
 from .initial import bound as initial_bound
-from .relation import (
-    Axis,
-    Einsum,
-    Form,
-    History,
-    Identity,
-    Lookup,
-    Masked,
-    Part,
-    Relation,
-    Selection,
-    Table,
-    Tensor,
-    limb_widths,
-    linear,
-)
+from .relation import Axis, Einsum, Form, History, Identity, Lookup, Part, Relation, Selection, Table, linear
 from .statement import Parameters, Statement
 
 
-class _Builder:
-    def __init__(self, statement: Statement) -> None:
-        self.p = statement.parameters
-        self.statement = statement
-        self.t, self.b = Axis("t", self.p.steps), Axis("b", self.p.batch)
-        self.f = [Axis("f", width) for width in self.p.widths]
-        self.tensors: dict[str, Tensor] = {}
-        self.masked: dict[str, Masked] = {}
-        self.lookups: list[Lookup] = []
-        self.identities: list[Identity] = []
-
-    def tensor(self, name: str, group: str, *axes: Axis) -> str:
-        self.tensors[name] = Tensor(name, group, axes)
-        return name
-
-    def define(self, name: str, feature: Axis, form: Form) -> None:
-        self.masked[name] = Masked(name, (self.t, self.b, feature), form)
-
-    def batch_tensor(self, name: str, feature: Axis) -> str:
-        return self.tensor(name, "witness", self.t, self.b, feature)
-
-    def limbs(self, name: str, group: str, width: int, axes: tuple[Axis, ...], checked: bool) -> Form:
-        """Commits a number as limbs, each looked up when `checked`; returns their weighted sum."""
-        terms: list[tuple[int, str]] = []
-        for k, bits in enumerate(limb_widths(width, self.p.table_bits)):
-            limb = self.tensor(f"{name}.{k}", group, *axes)
-            terms.append((1 << (k * self.p.table_bits), limb))
-            if checked:
-                self.range(limb, linear((1, limb)), bits, 0)
-        return linear(*terms)
-
-    def range(self, name: str, form: Form, bits: int, shift: int) -> None:
-        self.lookups.append(Lookup(f"range:{name}", Table("range", bits), form, shift))
-
-    def signed(self, name: str, form: Form, width: int) -> None:
-        self.range(name, form, width, 1 << (width - 1))
-
-
 def training_relation(statement: Statement) -> Relation:
-    """The relation of T steps of integer SGD on a ReLU network with mean squared error.
+    """The relation of T steps of integer SGD on a network of full layers.
 
-    Tensors per layer l: Y (rounded pre-activation), D = [Y > 0] (hidden layers), limbs of the forward remainder,
-    GA (rounded gradient at the layer's input) and limbs of its remainder. A and G are derived, never committed.
+    Tensors per layer l: Y (rounded pre-activation), limbs of the forward remainder, GA (rounded gradient at the layer's
+    input), limbs of its remainder, and those of its activation (`activations.py`). A and G are derived, never committed.
     """
-    build = _Builder(statement)
+    build = Builder(statement)
     p, t, b, f = build.p, build.t, build.b, build.f
     last, w = p.layers - 1, p.weight_bits
     einsums: list[Einsum] = []
@@ -78,17 +27,7 @@ def training_relation(statement: Statement) -> Relation:
         y = build.batch_tensor(f"Y{l}", f[l + 1])
         remainder = build.limbs(f"R{l}", "witness", w, (t, b, f[l + 1]), checked=True)
         if l < last:
-            d = build.batch_tensor(f"D{l}", f[l + 1])
-            build.lookups.append(
-                Lookup(
-                    f"relu:{y}",
-                    Table("relu", p.activation_width),
-                    linear((1, y)),
-                    1 << (p.activation_width - 1),
-                    linear((1, d)),
-                )
-            )
-            build.define(f"A{l + 1}", f[l + 1], Form(((1, (y, d)),)))
+            activate(build, l)
         else:
             build.signed(y, linear((1, y)), p.output_width)
         einsums.append(
@@ -100,7 +39,7 @@ def training_relation(statement: Statement) -> Relation:
                 f"A{l}",
                 f"W{l}",
                 False,
-                f"b{l}",
+                f"b{l}" if p.bias else None,
             )
         )
     _loss(build)
@@ -108,7 +47,7 @@ def training_relation(statement: Statement) -> Relation:
         ga = build.batch_tensor(f"GA{l}", f[l])
         remainder = build.limbs(f"RG{l}", "witness", w, (t, b, f[l]), checked=True)
         build.signed(ga, linear((1, ga)), p.backward_width)
-        build.define(f"G{l - 1}", f[l], Form(((1, (ga, f"D{l - 1}")),)))
+        chain(build, l - 1)
         einsums.append(
             Einsum(
                 f"backward:{l}",
@@ -139,13 +78,13 @@ def training_relation(statement: Statement) -> Relation:
     return relation
 
 
-def _inputs(build: _Builder) -> None:
+def _inputs(build: Builder) -> None:
     x = build.batch_tensor("input", build.f[0])
     build.signed(x, linear((1, x)), build.p.input_width)
     build.define("A0", build.f[0], linear((1, x)))
 
 
-def _loss(build: _Builder) -> None:
+def _loss(build: Builder) -> None:
     """The targets' ranges, and the gradient of the last layer's output."""
     p, axes = build.p, (build.t, build.b, build.f[-1])
     target = build.batch_tensor("target", build.f[-1])
@@ -160,7 +99,7 @@ def _loss(build: _Builder) -> None:
         _squared_error(build, target)
 
 
-def _squared_error(build: _Builder, target: str) -> None:
+def _squared_error(build: Builder, target: str) -> None:
     """Mean squared error: G = 2^(g-a) * (Y - 2^(a - target_bits) * target), the difference range-checked."""
     p, last = build.p, build.p.layers - 1
     up = 1 << (p.activation_bits - p.target_bits)
@@ -174,7 +113,7 @@ def exponential_top(p: Parameters) -> int:
     return ((1 << p.table_bits) - 1) // p.widths[-1]
 
 
-def _cross_entropy(build: _Builder, target: str) -> None:
+def _cross_entropy(build: Builder, target: str) -> None:
     """Softmax cross entropy over C classes, every quantity an integer and unique:
 
     top = max_j Y_j, by a one-hot choice with sum_j choice_j Y_j = top and top - Y_j in the table's domain;
@@ -202,11 +141,11 @@ def _cross_entropy(build: _Builder, target: str) -> None:
     build.define(f"G{p.layers - 1}", build.f[-1], linear((1, share), (-unit, target)))
 
 
-def _states(build: _Builder) -> dict[str, History]:
+def _states(build: Builder) -> dict[str, History]:
     p, histories = build.p, {}
     for l in range(p.layers):
         rows, columns = build.f[l], build.f[l + 1]
-        for name, axes in ((f"W{l}", (rows, columns)), (f"b{l}", (columns,))):
+        for name, axes in ((f"W{l}", (rows, columns)), *([(f"b{l}", (columns,))] if p.bias else [])):
             initial = None
             if p.initial == "committed":
                 initial = build.limbs(f"initial.{name}", "initial", p.weight_width, axes, checked=True)
@@ -227,7 +166,7 @@ def _states(build: _Builder) -> dict[str, History]:
     return histories
 
 
-def _data(build: _Builder) -> tuple[Selection, ...]:
+def _data(build: Builder) -> tuple[Selection, ...]:
     n = Axis("n", build.statement.samples)
     build.tensor("data.input", "data", n, build.f[0])
     build.tensor("data.target", "data", n, build.f[-1])
@@ -249,7 +188,7 @@ def integer_bounds(p: Parameters) -> dict[str, int]:
         a = 1 << ((p.input_width if l == 0 else p.activation_width) - 1)
         g = largest_error if l == last else 1 << (p.backward_width - 1)
         weight = (1 << (p.weight_width - 1)) + moves * p.batch * a * g
-        bias = (1 << (p.weight_width - 1)) + ((moves * p.batch * g) << p.activation_bits)
+        bias = (1 << (p.weight_width - 1)) + ((moves * p.batch * g) << p.activation_bits) if p.bias else 0
         y_width = p.output_width if l == last else p.activation_width
         output = (1 << (p.weight_bits + y_width)) + (1 << p.weight_bits)
         bounds[f"weights of layer {l}"] = max(weight, bias)
@@ -257,6 +196,8 @@ def integer_bounds(p: Parameters) -> dict[str, int]:
         if l:
             back = (1 << (p.weight_bits + p.backward_width)) + (1 << p.weight_bits)
             bounds[f"backward sums of layer {l}"] = p.widths[l + 1] * g * weight + back
+            if p.activation != "relu":
+                bounds[f"slope products of layer {l}"] = chain_bound(p)
     return bounds
 
 

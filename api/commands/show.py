@@ -14,6 +14,8 @@ from .. import runs
 from ..console import Json, answer
 from .train import rates_text
 
+ACTIVATION_NAMES = {"relu": "ReLU", "leaky-relu": "leaky ReLU (slope 1/8)", "silu": "SiLU (a public table)"}
+
 
 def register(app: typer.Typer) -> None:
     """Adds the verb of this file."""
@@ -45,11 +47,11 @@ def sentences(s: Statement) -> tuple[list[str], list[str]]:
     """What a valid proof of the statement shows, and what it leaves open."""
     p = s.parameters
     loss = "mean squared error" if p.loss == "mse" else "softmax cross entropy"
-    network = " → ".join(map(str, p.widths))
+    network = " → ".join(map(str, p.widths)) + ("" if p.bias else " without biases")
     last = p.first_step + p.steps
     targets = "class labels (one-hot, checked)" if p.target == "one-hot" else "real-valued targets"
     claimed = [
-        f"A network with layers {network}, ReLU between them, was trained from a committed initial state "
+        f"A network with layers {network}, {ACTIVATION_NAMES[p.activation]} between them, was trained from a committed initial state "
         f"({s.initial_root.hex()[:16]}…) to a committed final state ({s.final_root.hex()[:16]}…).",
         f"It took steps {p.first_step + 1} to {last} of plain gradient descent: {rates_text(p)}, "
         "batches of "
