@@ -57,7 +57,8 @@ class Trace:
     """Every integer of T steps. Lists run over layers; `GA` and `RG` start at layer 1.
 
     inputs [T,B,d_0], targets [T,B,d_L], indices [T,B]; Y, R, G: [T,B,d_(l+1)] for every layer; D: the same
-    for hidden layers, ReLU's bit or the slope; A: [T,B,d_l] for every layer (A[0] is inputs); GA, RG: [T,B,d_l] for layers 1..L-1.
+    for hidden layers, ReLU's bit or the slope; A: [T,B,d_l] for every layer (A[0] is inputs); GA, RG: [T,B,d_l]
+    for layers 1..L-1.
     """
 
     initial: State

@@ -40,8 +40,8 @@ def activate(build: Builder, l: int) -> None:
 def chain(build: Builder, l: int) -> None:
     """G_l of a hidden layer from GA_(l+1) and the activation's slope.
 
-    2^d grad + rest - 2^(d-1) = GA slope at every index. `rest` in [0, 2^d) makes grad unique as a field element; its own
-    range makes it an integer: 2^d has an inverse mod p, so a wrong rest would have some quotient, only not a small one.
+    2^d grad + rest - 2^(d-1) = GA slope at every index, with rest in [0, 2^d). The range of grad makes this an equation
+    of integers: 2^d has an inverse mod p, so that every other rest has a quotient in the field, only not a small one.
     """
     p, feature, ga = build.p, build.f[l + 1], f"GA{l + 1}"
     if p.activation == "relu":

@@ -62,7 +62,7 @@ def silu(bits: int, scale: int) -> Columns:
 
 @lru_cache(maxsize=8)
 def leaky_relu(bits: int) -> Columns:
-    """y for y > 0, else floor(y / 8 + 1/2), and its slope 1 or 1/8 at scale 2^SLOPE_BITS, y from -2^(bits-1) upwards."""
+    """y for y > 0, else floor(y / 8 + 1/2); slope 1 or 1/8 at scale 2^SLOPE_BITS; y from -2^(bits-1) upwards."""
     half, round_up = 1 << (bits - 1), 1 << (_LEAK_BITS - 1)
     values = (y if y > 0 else (y + round_up) >> _LEAK_BITS for y in range(-half, half))
     slopes = (1 << (SLOPE_BITS if y > 0 else SLOPE_BITS - _LEAK_BITS) for y in range(-half, half))

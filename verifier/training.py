@@ -14,8 +14,8 @@ from .statement import Parameters, Statement
 def training_relation(statement: Statement) -> Relation:
     """The relation of T steps of integer SGD on a network of full layers.
 
-    Tensors per layer l: Y (rounded pre-activation), limbs of the forward remainder, GA (rounded gradient at the layer's
-    input), limbs of its remainder, and those of its activation (`activations.py`). A and G are derived, never committed.
+    Tensors per layer l: Y (rounded pre-activation), limbs of the forward remainder, those of the activation
+    (`activations.py`), GA (rounded gradient at the layer's input), limbs of its remainder. A and G are derived.
     """
     build = Builder(statement)
     p, t, b, f = build.p, build.t, build.b, build.f

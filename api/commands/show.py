@@ -51,8 +51,9 @@ def sentences(s: Statement) -> tuple[list[str], list[str]]:
     last = p.first_step + p.steps
     targets = "class labels (one-hot, checked)" if p.target == "one-hot" else "real-valued targets"
     claimed = [
-        f"A network with layers {network}, {ACTIVATION_NAMES[p.activation]} between them, was trained from a committed initial state "
-        f"({s.initial_root.hex()[:16]}…) to a committed final state ({s.final_root.hex()[:16]}…).",
+        f"A network with layers {network}, {ACTIVATION_NAMES[p.activation]} between them, "
+        f"was trained from a committed initial state ({s.initial_root.hex()[:16]}…) "
+        f"to a committed final state ({s.final_root.hex()[:16]}…).",
         f"It took steps {p.first_step + 1} to {last} of plain gradient descent: {rates_text(p)}, "
         "batches of "
         f"{p.batch}, {loss} against {targets}.",
