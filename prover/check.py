@@ -91,6 +91,7 @@ def check_run(
     progress("final state")
     for name in relation.finals:
         history = relation.histories[name]
+        assert history.final is not None
         claimed = run.form(history.final) - history.offset
         held["final weights"] += _same(f"final:{name}", claimed, run.weights[name])
     return held
@@ -138,6 +139,7 @@ def _check_einsum(run: _Run, einsum: Einsum, step: int) -> int:
 
 
 def _gradient(run: _Run, history: History, step: int) -> Integers:
+    assert history.gradients is not None
     gradients = run.derived(history.gradients, step)
     if history.activations is None:
         return np.asarray(history.scale * gradients.sum(axis=0))

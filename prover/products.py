@@ -82,12 +82,13 @@ class Folder:
         W_t(., j) = W_0(., j) - sum over tau < t of k_tau sum_b A_tau(b, .) G_tau(b, j), by one running sum.
         """
         history = self.relation.histories[einsum.weights]
-        assert history.activations is not None
+        line = self.state_line(einsum.weights, point, over_rows=not einsum.transposed)
+        if history.gradients is None or history.activations is None:
+            return line  # an accuracy has one step
         inner, outer = (
             (history.gradients, history.activations) if einsum.transposed else (history.activations, history.gradients)
         )
         sums = self.gradient_sums(inner, self.at_feature(outer, point))
-        line = self.state_line(einsum.weights, point, over_rows=not einsum.transposed)
         out = np.zeros((3, self.steps, line.shape[1]), dtype=np.uint64)
         p = self.relation.parameters
         for t in range(p.steps):
@@ -99,6 +100,8 @@ class Folder:
     def weight_value(self, query: WeightQuery, start: Ext) -> Ext:
         """The value of a weight query whose first state has the value `start` there."""
         history = self.relation.histories[query.history]
+        if history.gradients is None:
+            return start * query.kernel.initial
         steps = np.zeros((3, self.steps), dtype=np.uint64)
         steps[:, : len(query.kernel.steps)] = np.array(query.kernel.steps, dtype=np.uint64).T
         kernel = np.ascontiguousarray(np.repeat(steps, self.places, axis=1))
@@ -183,6 +186,9 @@ def _histories(
     folder: Folder, relation: Relation, queries: Sequence[WeightQuery], bits: tuple[int, int]
 ) -> Script[None]:
     backend = folder.backend
+    queries = [query for query in queries if relation.histories[query.history].gradients is not None]
+    if not queries:
+        return
     for query in queries:
         if relation.histories[query.history].initial is not None:
             yield Say("initial state", [folder.state_value(query.history, query.rows, query.columns)])
@@ -190,6 +196,7 @@ def _histories(
     terms = []
     for coefficient, query in zip(batch, queries, strict=True):
         history = relation.histories[query.history]
+        assert history.gradients is not None
         steps = np.zeros((3, folder.steps), dtype=np.uint64)
         steps[:, : len(query.kernel.steps)] = np.array(query.kernel.steps, dtype=np.uint64).T
         kernel = np.repeat(backend.scale(steps, coefficient * history.scale), folder.places, axis=1)

@@ -319,13 +319,18 @@ def run(
     return final, watch.observed
 
 
+def forward_pass(state: State, parameters: Parameters, inputs: Integers) -> _Pass:
+    """Every integer of one forward pass of inputs [n, d_0], lists over layers; ranges are not checked."""
+    watch = _Watch(unbounded(parameters))
+    return _forward(parameters, state.weights, state.biases, inputs, watch)
+
+
 def outputs(state: State, parameters: Parameters, inputs: Integers) -> Integers:
     """Y of the last layer for inputs [n, d_0] at scale 2^a: [n, d_L] at scale 2^a. Widths are not checked
     here."""
     if inputs.ndim != 2 or inputs.shape[1] != parameters.widths[0]:
         raise InputInvalid(f"inputs have shape {inputs.shape}, the network takes [n, {parameters.widths[0]}]")
-    watch = _Watch(unbounded(parameters))
-    return _forward(parameters, state.weights, state.biases, inputs, watch).Y[-1]
+    return forward_pass(state, parameters, inputs).Y[-1]
 
 
 def predict(state: State, parameters: Parameters, inputs: Integers) -> Integers:

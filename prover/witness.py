@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,26 @@ from .loss import cross_entropy
 from .trainer import State, Trace, public_state
 
 Integers = NDArray[np.int64]
+
+
+class Forward(Protocol):
+    """What a forward pass leaves, by layer."""
+
+    @property
+    def A(self) -> list[Integers]:
+        """Inputs and activations."""
+
+    @property
+    def Y(self) -> list[Integers]:
+        """Rounded outputs."""
+
+    @property
+    def R(self) -> list[Integers]:
+        """Remainders of the rounding."""
+
+    @property
+    def D(self) -> list[Integers]:
+        """ReLU bits, of hidden layers."""
 
 
 @dataclass
@@ -79,29 +100,35 @@ def data_integers(inputs: Integers, targets: Integers, relation: Relation) -> di
     return {name: pad(values, relation.tensors[name].axes) for name, values in names.items()}
 
 
+def forward_integers(run: Forward, relation: Relation) -> dict[str, Integers]:
+    """The tensors of a forward pass, [T, B, width] each: values, remainders' limbs, ReLU bits or activations."""
+    p, whole = relation.parameters, {}
+    for l in range(p.layers):
+        whole[f"Y{l}"] = run.Y[l]
+        whole |= {f"R{l}.{k}": limb for k, limb in enumerate(limbs(run.R[l], p.weight_bits, p))}
+        if l < p.layers - 1:
+            whole |= {f"D{l}": run.D[l]} if p.activation == "relu" else {f"act{l}": run.A[l + 1]}
+    return whole
+
+
 def batch_integers(trace: Trace, relation: Relation) -> dict[str, Integers]:
     """The tensors of all steps that a proof commits, padded and flat."""
     p, axes = relation.parameters, relation.tensors
     whole: dict[str, Integers] = {"input": trace.inputs, "target": trace.targets}
-    for l in range(p.layers):
-        whole[f"Y{l}"] = trace.Y[l]
-        whole |= {f"R{l}.{k}": limb for k, limb in enumerate(limbs(trace.R[l], p.weight_bits, p))}
-        if l < p.layers - 1:
-            if p.activation == "relu":
-                whole[f"D{l}"] = trace.D[l]
-            whole[f"GA{l + 1}"] = trace.GA[l]
-            remainder = limbs(trace.RG[l], p.weight_bits, p)
-            whole |= {f"RG{l + 1}.{k}": limb for k, limb in enumerate(remainder)}
+    whole |= forward_integers(trace, relation)
+    for l in range(1, p.layers):
+        whole[f"GA{l}"] = trace.GA[l - 1]
+        whole |= {f"RG{l}.{k}": limb for k, limb in enumerate(limbs(trace.RG[l - 1], p.weight_bits, p))}
     out = {name: pad(values, axes[name].axes) for name, values in whole.items()}
-    return out | function_integers(out, relation) | loss_integers(out[f"Y{p.layers - 1}"], relation)
+    return out | slope_integers(out, relation) | loss_integers(out[f"Y{p.layers - 1}"], relation)
 
 
-def function_integers(flat: Mapping[str, Integers], relation: Relation) -> dict[str, Integers]:
-    """The tensors that only activations from tables have, from the padded flat Y and GA: padding follows the same
-    formulas, so that act and slope are there what they are at zero, grad is zero and rest one half."""
+def slope_integers(flat: Mapping[str, Integers], relation: Relation) -> dict[str, Integers]:
+    """The backward tensors that only activations from tables have, from the padded flat Y and GA: padding follows the
+    same formulas, so that the slope is there what it is at zero, grad is zero and rest one half."""
     p, out = relation.parameters, {}
     for l in range(p.layers - 1 if p.activation != "relu" else 0):
-        out[f"act{l}"], out[f"slope{l}"] = activate(flat[f"Y{l}"], p)
+        _, out[f"slope{l}"] = activate(flat[f"Y{l}"], p)
         out[f"grad{l}"], rest = chain(flat[f"GA{l + 1}"], out[f"slope{l}"], p)
         out |= {f"rest{l}.{k}": limb for k, limb in enumerate(limbs(rest, SLOPE_BITS, p))}
     return out

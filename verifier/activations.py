@@ -22,7 +22,7 @@ def function_tables(p: Parameters) -> tuple[Table, Table]:
 def activate(build: Builder, l: int) -> None:
     """A_(l+1) from Y_l. The lookups are the range check of Y, too: row Y + 2^(width-1) of a table of 2^width rows.
 
-    Where Y is zero in the padding, act and slope have their values at zero there; the indicator in A and G drops them.
+    Where Y is zero in the padding, act is f(0) = 0 there, and the slope that of zero.
     """
     p, y, feature = build.p, f"Y{l}", build.f[l + 1]
     x, shift = linear((1, y)), 1 << (p.activation_width - 1)
@@ -31,14 +31,13 @@ def activate(build: Builder, l: int) -> None:
         build.lookups.append(Lookup(f"relu:{y}", Table("relu", p.activation_width), x, shift, linear((1, d))))
         build.define(f"A{l + 1}", feature, Form(((1, (y, d)),)))
         return
-    for name, table in zip(("act", "slope"), function_tables(p), strict=True):
-        column = build.batch_tensor(f"{name}{l}", feature)
-        build.lookups.append(Lookup(f"{name}:{y}", table, x, shift, linear((1, column))))
-    build.define(f"A{l + 1}", feature, linear((1, f"act{l}")))
+    act = build.batch_tensor(f"act{l}", feature)
+    build.lookups.append(Lookup(f"act:{y}", function_tables(p)[0], x, shift, linear((1, act))))
+    build.define(f"A{l + 1}", feature, linear((1, act)))
 
 
 def chain(build: Builder, l: int) -> None:
-    """G_l of a hidden layer from GA_(l+1) and the activation's slope.
+    """G_l of a hidden layer from GA_(l+1) and the activation's slope, which only training needs.
 
     2^d grad + rest - 2^(d-1) = GA slope at every index, with rest in [0, 2^d). The range of grad makes this an equation
     of integers: 2^d has an inverse mod p, so that every other rest has a quotient in the field, only not a small one.
@@ -48,11 +47,14 @@ def chain(build: Builder, l: int) -> None:
         build.define(f"G{l}", feature, Form(((1, (ga, f"D{l}")),)))
         return
     axes = (build.t, build.b, feature)
+    slope, y = build.batch_tensor(f"slope{l}", feature), linear((1, f"Y{l}"))
+    shift = 1 << (p.activation_width - 1)
+    build.lookups.append(Lookup(f"slope:Y{l}", function_tables(p)[1], y, shift, linear((1, slope))))
     grad = build.batch_tensor(f"grad{l}", feature)
     build.signed(grad, linear((1, grad)), p.backward_width)
     rest = build.limbs(f"rest{l}", "witness", SLOPE_BITS, axes, checked=True)
     parts = [Part(1 << SLOPE_BITS, (grad,), False), *(Part(c, limb, False) for c, limb in rest.terms)]
-    product = Part(-1, (ga, f"slope{l}"), False)
+    product = Part(-1, (ga, slope), False)
     build.identities.append(Identity(f"chain:{l}", axes, (*parts, product), 1 << (SLOPE_BITS - 1)))
     build.define(f"G{l}", feature, linear((1, grad)))
 

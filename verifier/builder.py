@@ -1,8 +1,23 @@
-"""How a relation of a network is put together: tensors, definitions, lookups and identities by name."""
+"""How a relation is put together: tensors, definitions, lookups and identities by name, and the data set."""
 
 from __future__ import annotations
 
-from .relation import Axis, Form, Identity, Lookup, Masked, Table, Tensor, limb_widths, linear
+from .relation import (
+    Axis,
+    Einsum,
+    Form,
+    History,
+    Identity,
+    Lookup,
+    Masked,
+    Relation,
+    Selection,
+    Table,
+    Tensor,
+    Total,
+    limb_widths,
+    linear,
+)
 from .statement import Statement
 
 
@@ -18,6 +33,7 @@ class Builder:
         self.masked: dict[str, Masked] = {}
         self.lookups: list[Lookup] = []
         self.identities: list[Identity] = []
+        self.totals: list[Total] = []
 
     def tensor(self, name: str, group: str, *axes: Axis) -> str:
         """A committed tensor of a group."""
@@ -46,6 +62,32 @@ class Builder:
         """form + shift in [0, 2^bits) at every entry."""
         self.lookups.append(Lookup(f"range:{name}", Table("range", bits), form, shift))
 
+    def relation(self, einsums: list[Einsum], histories: dict[str, History], finals: tuple[str, ...]) -> Relation:
+        """The collected relation, with a tensor of counts for each table in use."""
+        collected = Relation(
+            self.p,
+            self.tensors,
+            self.masked,
+            histories,
+            tuple(self.lookups),
+            tuple(einsums),
+            data(self),
+            tuple(self.identities),
+            finals,
+            tuple(self.totals),
+        )
+        for table in collected.tables():
+            self.tensor(f"count:{table.name}", "witness", Axis("table", 1 << table.bits))
+        return collected
+
     def signed(self, name: str, form: Form, width: int) -> None:
         """form in [-2^(width-1), 2^(width-1)) at every entry."""
         self.range(name, form, width, 1 << (width - 1))
+
+
+def data(build: Builder) -> tuple[Selection, ...]:
+    """The committed data set, and the batches picked from it."""
+    n = Axis("n", build.statement.samples)
+    build.tensor("data.input", "data", n, build.f[0])
+    build.tensor("data.target", "data", n, build.f[-1])
+    return (Selection("select:input", "input", "data.input"), Selection("select:target", "target", "data.target"))

@@ -214,8 +214,9 @@ class Leaf(NamedTuple):
 class RecordingChannel(Channel):
     """Runs the verifier without a proof: the shape of the proof, its largest length, and the soundness error.
 
-    Challenges are fixed numbers, nothing is checked. `leaves` lists every item sent, for sizes and for tests that must
-    alter each; `errors` adds up, per label, the degrees over |K| that draws contribute.
+    Challenges are fixed numbers, all different (claims at equal points would be shared); nothing is checked. `leaves`
+    lists every item sent, for sizes and for tests that must alter each; `errors` adds up, per label, the degrees over
+    |K| that draws contribute.
     """
 
     def __init__(self, zero_knowledge: bool) -> None:
@@ -223,6 +224,7 @@ class RecordingChannel(Channel):
         self.leaves: list[Leaf] = []
         self.errors: dict[str, int] = {}
         self.length = 0
+        self._drawn = 0
 
     def _leaf(self, label: str, length: int, kind: str) -> None:
         self.leaves.append(Leaf(label, self.length, length, kind))
@@ -246,7 +248,8 @@ class RecordingChannel(Channel):
 
     def challenges(self, label: str, count: int, degree: int) -> list[Ext]:
         self.errors[label] = self.errors.get(label, 0) + degree
-        return [Ext((3 + k, 5, 7)) for k in range(count)]
+        self._drawn += count
+        return [Ext((3 + k, 5, 7)) for k in range(self._drawn - count, self._drawn)]
 
     def positions(self, label: str, count: int, size: int) -> list[int]:
         """Evenly spread positions, for which the paths share the fewest nodes."""

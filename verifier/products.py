@@ -125,6 +125,7 @@ def _final_states(channel: Channel, relation: Relation, points: Points, claims: 
         value = channel.scalars("final state", 1)[0]
         rows = None if history.rows is None else tail(points.rows, history.rows)
         columns = tail(points.columns, history.columns)
+        assert history.final is not None
         claims.append(state_claim(f"final:{name}", history, history.final, rows, columns, value))
         out.append(WeightClaim(name, kernel, rows, columns, value))
     return out
@@ -173,9 +174,14 @@ def check_histories(
     """Resolves weight claims: initial part minus a batched sumcheck over (tau, b) of kernel * activation * gradient."""
     t, b, _ = _axes(relation)
     claims: list[Claim] = []
-    sums = []
+    sums, moving = [], []
     for weight in weights:
         history = relation.histories[weight.history]
+        if history.gradients is None and history.initial is not None:
+            # There is one step only, and the state before it is the first.
+            name = f"initial:{weight.history}"
+            claims.append(state_claim(name, history, history.initial, weight.rows, weight.columns, weight.value))
+            continue
         if history.initial is None:
             start = Hidden(_public_start(relation, statement, history, weight))
         else:
@@ -183,11 +189,14 @@ def check_histories(
             name = f"initial:{weight.history}"
             claims.append(state_claim(name, history, history.initial, weight.rows, weight.columns, start))
         sums.append(start * weight.kernel.initial - weight.value)
+        moving.append(weight)
+    if not moving:
+        return claims
     batch = channel.challenges("history batch", len(sums), 1)
     end, claim = sumcheck.check(channel, "history", _dot(batch, sums), [3] * t.bits + [2] * b.bits)
     gradients: dict[tuple[str, Point], Hidden] = {}
     kernels: dict[Kernel, Ext] = {}
-    ordered = sorted(zip(batch, weights, strict=True), key=lambda entry: entry[1].rows is None)
+    ordered = sorted(zip(batch, moving, strict=True), key=lambda entry: entry[1].rows is None)
     for coefficient, weight in ordered:
         history = relation.histories[weight.history]
         if weight.kernel not in kernels:
@@ -215,6 +224,7 @@ def _gradient_end(
     claims: list[Claim],
 ) -> Hidden:
     """A(end, rows) * G(end, columns), or G alone for a bias, with claims on what was not claimed before."""
+    assert history.gradients is not None
     key = (history.gradients, weight.columns)
     if weight.rows is None or history.activations is None:
         if key not in gradients:

@@ -64,18 +64,18 @@ class History:
     """A derived tensor over (t, i, j): W_t = initial - sum over earlier steps tau of scale * A_tau^T G_tau.
 
     `activations` is None for a bias, whose gradient is `scale` * sum_b G. `initial` is None for a public first state,
-    which the verifier evaluates itself as that of `layer`; a committed one is offset binary:
-    form - offset * [inside the public size].
+    which the verifier evaluates itself as that of `layer`; `gradients` and `final` are None for weights that stay
+    as they are. A committed state is offset binary: form - offset * [inside the public size].
     """
 
     name: str
     rows: Axis | None
     columns: Axis
     initial: Form | None
-    final: Form
+    final: Form | None
     offset: int
     activations: str | None
-    gradients: str
+    gradients: str | None
     scale: int
     layer: int
 
@@ -169,6 +169,16 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class Total:
+    """The entries of a product of tensors, inside their public sizes, add up to a public number."""
+
+    name: str
+    tensors: tuple[str, ...]
+    axes: tuple[Axis, ...]
+    value: int
+
+
+@dataclass(frozen=True)
 class Relation:
     """All tensors and claims of one statement. Claims can be removed by name, which only tests do."""
 
@@ -181,6 +191,7 @@ class Relation:
     selections: tuple[Selection, ...]
     identities: tuple[Identity, ...]
     finals: tuple[str, ...]
+    totals: tuple[Total, ...] = ()
     removed: frozenset[str] = field(default_factory=frozenset)
 
     def group(self, name: str) -> list[Tensor]:
@@ -200,6 +211,7 @@ class Relation:
             einsums=tuple(c for c in self.einsums if c.name != name),
             selections=tuple(c for c in self.selections if c.name != name),
             identities=tuple(c for c in self.identities if c.name != name),
+            totals=tuple(c for c in self.totals if c.name != name),
             finals=tuple(history for history in self.finals if f"final:{history}" != name),
             removed=self.removed | {name},
         )

@@ -8,7 +8,7 @@ from .channel import Hidden
 from .claims import At, Below, Claim, Rows, Term, Weight, at_axes, inside, tail
 from .field import ONE, ZERO, Ext, equality_table
 from .products import Points
-from .relation import Identity, Relation, Selection
+from .relation import Identity, Relation, Selection, Total
 from .statement import Statement
 
 
@@ -19,7 +19,8 @@ def direct_claims(statement: Statement, relation: Relation, points: Points) -> l
     """
     rows = _scheduled_rows(statement.batches(), points) if relation.selections else ()
     claims = [_selection(relation, selection, points, rows) for selection in relation.selections]
-    return claims + [_identity(identity, points) for identity in relation.identities]
+    claims += [_identity(identity, points) for identity in relation.identities]
+    return claims + [_total(total) for total in relation.totals]
 
 
 def _scheduled_rows(batches: Sequence[Sequence[int]], points: Points) -> tuple[tuple[int, Ext], ...]:
@@ -38,6 +39,11 @@ def _selection(relation: Relation, selection: Selection, points: Points, rows: t
     batch = at_axes(tensor.axes, (points.t, points.b, feature), masked=False)
     picked = Weight((Rows(data.axes[0].bits, rows), At(feature)))
     return Claim(selection.name, Hidden(ZERO), (Term(ONE, (tensor.name,), batch), Term(-ONE, (data.name,), picked)))
+
+
+def _total(entry: Total) -> Claim:
+    weight = Weight(tuple(Below(axis.bits, axis.size) for axis in entry.axes))
+    return Claim(entry.name, Hidden(Ext.of(entry.value)), (Term(ONE, entry.tensors, weight),))
 
 
 def _identity(identity: Identity, points: Points) -> Claim:

@@ -18,6 +18,7 @@ ACTIVATIONS = ("relu", "leaky-relu", "silu")
 OPTIMIZERS = ("sgd",)
 TARGETS = ("one-hot", "values")
 INITIALS = ("committed", "public-seed")
+TASKS = ("training", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Parameters:
     zero_knowledge: bool
     rates: tuple[int, ...] = (1,)
     initial: str = "committed"
+    task: str = "training"
     bias: bool = True
 
     def rate(self, step: int) -> int:
@@ -84,7 +86,10 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Statement:
-    """Parameters plus the commitments: the final state follows from the initial one on the scheduled batches."""
+    """Parameters plus the commitments: the final state follows from the initial one on the scheduled batches.
+
+    Of the task "accuracy": the initial state classifies `correct` of all samples correctly; there is no final state.
+    """
 
     parameters: Parameters
     samples: int
@@ -93,6 +98,7 @@ class Statement:
     final_root: bytes
     origin_root: bytes
     nonce: bytes
+    correct: int | None = None
 
     def to_bytes(self) -> bytes:
         """The one canonical text of this statement, as written to statement.json."""
@@ -105,6 +111,8 @@ class Statement:
     def batches(self) -> tuple[tuple[int, ...], ...]:
         """The public schedule: [steps][batch] indices into the committed data set."""
         p = self.parameters
+        if p.task != "training":
+            return (tuple(range(self.samples)),)
         seed = schedule_seed(self.data_root, self.origin_root, self.nonce)
         return batches(seed, self.samples, p.batch, p.first_step, p.steps)
 
@@ -151,7 +159,7 @@ _MAX_LAYERS, _MAX_WIDTH, _MAX_SAMPLES, _MAX_RATE = 64, 1 << 16, 1 << 30, 1 << 20
 
 
 def _parameters_document(p: Parameters) -> dict[str, Any]:
-    document: dict[str, Any] = {name: {} for name in _SECTIONS}
+    document: dict[str, Any] = {"task": p.task} | {name: {} for name in _SECTIONS}
     document["model"]["widths"] = list(p.widths)
     for field, (section, key, *_) in (_CHOICES | _INTEGERS).items():
         document[section][key] = getattr(p, field)
@@ -166,6 +174,8 @@ def _document(s: Statement) -> dict[str, Any]:
     document |= {"data": {"samples": s.samples}, "initial": {}, "final": {}, "schedule": {}}
     for field, (section, key) in _COMMITMENTS.items():
         document[section][key] = getattr(s, field).hex()
+    if s.correct is not None:
+        document["evaluation"] = {"correct": s.correct}
     return document
 
 
@@ -240,14 +250,32 @@ def _build(document: dict[str, Any]) -> Statement:
         for field, (section, key) in _COMMITMENTS.items()
     }
     samples = _integer(_section(document, "data").get("samples"), "data.samples", 1, _MAX_SAMPLES)
-    statement = Statement(parameters=Parameters(**fields), samples=samples, **commitments)
+    fields["task"] = document.get("task")
+    if fields["task"] not in TASKS:
+        raise MalformedStatement(f"task must be one of {', '.join(TASKS)}")
+    correct = None
+    if fields["task"] == "accuracy":
+        correct = _integer(_section(document, "evaluation").get("correct"), "evaluation.correct", 0, samples)
+    statement = Statement(parameters=Parameters(**fields), samples=samples, correct=correct, **commitments)
     _consistent(statement)
     return statement
 
 
+def _consistent_accuracy(s: Statement) -> None:
+    p = s.parameters
+    if (p.steps, p.first_step, p.rates, p.initial) != (1, 0, (1,), "committed"):
+        raise MalformedStatement("an accuracy has steps = 1, first_step = 0, rates = [1] and a committed initial state")
+    if s.final_root != bytes(32) or s.nonce != bytes(32):
+        raise MalformedStatement("an accuracy has zeros as final root and nonce")
+    if (p.batch, p.target, p.loss, p.error_width) != (s.samples, "one-hot", "mse", 2):
+        raise MalformedStatement("an accuracy has batch = samples, one-hot targets, loss = mse and ranges.error = 2")
+
+
 def _consistent(s: Statement) -> None:
     p = s.parameters
-    if p.loss == "mse" and p.gradient_bits < p.activation_bits:
+    if p.task == "accuracy":
+        _consistent_accuracy(s)
+    if p.task == "training" and p.loss == "mse" and p.gradient_bits < p.activation_bits:
         raise MalformedStatement(
             f"gradient_bits = {p.gradient_bits} is below activation_bits = {p.activation_bits}: "
             "the loss gradient would need a rounding"

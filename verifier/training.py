@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-from .activations import activate, chain, chain_bound
+from .activations import chain, chain_bound
 from .builder import Builder
 from .errors import ParametersUnsafe
+from .evaluation import accuracy_relation
 from .field import P
 from .initial import bound as initial_bound
-from .relation import Axis, Einsum, Form, History, Identity, Lookup, Part, Relation, Selection, Table, linear
+from .network import forward, states, targets
+from .relation import Einsum, Form, Identity, Lookup, Part, Relation, Table, linear
 from .statement import Parameters, Statement
 
 
 def training_relation(statement: Statement) -> Relation:
-    """The relation of T steps of integer SGD on a network of full layers.
+    """The relation of T steps of integer SGD on a network of full layers; of an accuracy, if that is the task.
 
     Tensors per layer l: Y (rounded pre-activation), limbs of the forward remainder, those of the activation
     (`activations.py`), GA (rounded gradient at the layer's input), limbs of its remainder. A and G are derived.
     """
+    if statement.parameters.task == "accuracy":
+        return accuracy_relation(statement)
     build = Builder(statement)
     p, t, b, f = build.p, build.t, build.b, build.f
     last, w = p.layers - 1, p.weight_bits
-    einsums: list[Einsum] = []
     rounding = -(1 << (w - 1))
-    _inputs(build)
-    for l in range(p.layers):
-        y = build.batch_tensor(f"Y{l}", f[l + 1])
-        remainder = build.limbs(f"R{l}", "witness", w, (t, b, f[l + 1]), checked=True)
-        if l < last:
-            activate(build, l)
-        else:
-            build.signed(y, linear((1, y)), p.output_width)
-        einsums.append(
-            Einsum(
-                f"forward:{l}",
-                Form(((1 << w, (y,)), *remainder.terms)),
-                (t, b, f[l + 1]),
-                rounding,
-                f"A{l}",
-                f"W{l}",
-                False,
-                f"b{l}" if p.bias else None,
-            )
-        )
-    _loss(build)
+    einsums = forward(build)
+    target = targets(build)
+    if p.loss == "ce":
+        _cross_entropy(build, target)
+    else:
+        _squared_error(build, target)
     for l in range(last, 0, -1):
         ga = build.batch_tensor(f"GA{l}", f[l])
         remainder = build.limbs(f"RG{l}", "witness", w, (t, b, f[l]), checked=True)
@@ -60,43 +48,8 @@ def training_relation(statement: Statement) -> Relation:
                 None,
             )
         )
-    histories = _states(build)
-    selections = _data(build)
-    relation = Relation(
-        p,
-        build.tensors,
-        build.masked,
-        histories,
-        tuple(build.lookups),
-        tuple(einsums),
-        selections,
-        tuple(build.identities),
-        tuple(histories),
-    )
-    for table in relation.tables():
-        build.tensor(f"count:{table.name}", "witness", Axis("table", 1 << table.bits))
-    return relation
-
-
-def _inputs(build: Builder) -> None:
-    x = build.batch_tensor("input", build.f[0])
-    build.signed(x, linear((1, x)), build.p.input_width)
-    build.define("A0", build.f[0], linear((1, x)))
-
-
-def _loss(build: Builder) -> None:
-    """The targets' ranges, and the gradient of the last layer's output."""
-    p, axes = build.p, (build.t, build.b, build.f[-1])
-    target = build.batch_tensor("target", build.f[-1])
-    if p.target == "one-hot":
-        build.range(target, linear((1, target)), 1, 0)
-        build.identities.append(Identity("one-hot", axes, (Part(1, (target,), True),), 1, masked=True))
-    else:
-        build.signed(target, linear((1, target)), p.target_width)
-    if p.loss == "ce":
-        _cross_entropy(build, target)
-    else:
-        _squared_error(build, target)
+    histories = states(build)
+    return build.relation(einsums, histories, tuple(histories))
 
 
 def _squared_error(build: Builder, target: str) -> None:
@@ -141,38 +94,6 @@ def _cross_entropy(build: Builder, target: str) -> None:
     build.define(f"G{p.layers - 1}", build.f[-1], linear((1, share), (-unit, target)))
 
 
-def _states(build: Builder) -> dict[str, History]:
-    p, histories = build.p, {}
-    for l in range(p.layers):
-        rows, columns = build.f[l], build.f[l + 1]
-        for name, axes in ((f"W{l}", (rows, columns)), *([(f"b{l}", (columns,))] if p.bias else [])):
-            initial = None
-            if p.initial == "committed":
-                initial = build.limbs(f"initial.{name}", "initial", p.weight_width, axes, checked=True)
-            final = build.limbs(f"final.{name}", "final", p.weight_width, axes, checked=False)
-            is_bias = len(axes) == 1
-            histories[name] = History(
-                name,
-                None if is_bias else rows,
-                columns,
-                initial,
-                final,
-                1 << (p.weight_width - 1),
-                None if is_bias else f"A{l}",
-                f"G{l}",
-                1 << p.activation_bits if is_bias else 1,
-                l,
-            )
-    return histories
-
-
-def _data(build: Builder) -> tuple[Selection, ...]:
-    n = Axis("n", build.statement.samples)
-    build.tensor("data.input", "data", n, build.f[0])
-    build.tensor("data.target", "data", n, build.f[-1])
-    return (Selection("select:input", "input", "data.input"), Selection("select:target", "target", "data.target"))
-
-
 def integer_bounds(p: Parameters) -> dict[str, int]:
     """The largest magnitude each integer of the relation can have, given the proven ranges and the number of steps.
 
@@ -180,9 +101,9 @@ def integer_bounds(p: Parameters) -> dict[str, int]:
     |Z| <= d_in max|A| max|W_t| + 2^a max|bias|, and the same backward. Cross entropy has |G| <= 2^g at its output.
     """
     last, bounds = p.layers - 1, {}
-    moves = sum(p.rate(t) for t in range(p.steps))
+    moves = sum(p.rate(t) for t in range(p.steps)) if p.task == "training" else 0
     largest_error = 1 << p.gradient_bits
-    if p.loss == "mse":
+    if p.task == "training" and p.loss == "mse":
         largest_error = 1 << (p.gradient_bits - p.activation_bits + p.error_width - 1)
     for l in range(p.layers):
         a = 1 << ((p.input_width if l == 0 else p.activation_width) - 1)
@@ -193,7 +114,7 @@ def integer_bounds(p: Parameters) -> dict[str, int]:
         output = (1 << (p.weight_bits + y_width)) + (1 << p.weight_bits)
         bounds[f"weights of layer {l}"] = max(weight, bias)
         bounds[f"forward sums of layer {l}"] = p.widths[l] * a * weight + (bias << p.activation_bits) + output
-        if l:
+        if l and moves:
             back = (1 << (p.weight_bits + p.backward_width)) + (1 << p.weight_bits)
             bounds[f"backward sums of layer {l}"] = p.widths[l + 1] * g * weight + back
             if p.activation != "relu":

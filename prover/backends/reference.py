@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import galois
@@ -209,18 +210,24 @@ def _root(order: int) -> Any:
     return F(GENERATOR) ** ((MODULUS - 1) // order)
 
 
-def _points(size: int, blowup: int) -> list[Any]:
-    """7 zeta^c w^i in the order c N + i."""
+@lru_cache
+def _points(size: int, blowup: int) -> Any:
+    """7 zeta^c w^i in the order c N + i, a GF(p) array."""
     zeta, w = _root(size * blowup), _root(size)
-    return [F(GENERATOR) * zeta**c * w**i for c in range(blowup) for i in range(size)]
+    return F([F(GENERATOR) * zeta**c * w**i for c in range(blowup) for i in range(size)])
+
+
+@lru_cache
+def _inverse_transform(size: int) -> Any:
+    """The GF(p) matrix of w^(-ik)."""
+    inverse = F(1) / _root(size)
+    return F([[inverse ** (i * k % size) for k in range(size)] for i in range(size)])
 
 
 def interpolate(rows: Table) -> Table:
     """Natural order F[R, N]: c_k = (1/N) sum_i v_i w^(-ik)."""
     size = rows.shape[1]
-    inverse = F(1) / _root(size)
-    dft = F([[inverse ** (i * k % size) for k in range(size)] for i in range(size)])
-    return _from_base(_base(rows) @ dft / F(size))
+    return _from_base(_base(rows) @ _inverse_transform(size) / F(size))
 
 
 def coefficients_natural(coefficients: Table, blinds: Table) -> Table:
@@ -238,13 +245,11 @@ def encode(coefficients: Table, blinds: Table, blowup: int) -> Table:
 
 
 def encode_polynomials(coeffs: Table, size: int, blowup: int) -> Table:
-    codeword = np.zeros((size * blowup, coeffs.shape[0]), dtype=np.uint64)
-    for i, x in enumerate(_points(size, blowup)):
-        value = F.Zeros(coeffs.shape[0])
-        for k in reversed(range(coeffs.shape[1])):
-            value = value * x + _base(coeffs[:, k])
-        codeword[i] = _from_base(value)
-    return codeword
+    points, rows = _points(size, blowup), _base(coeffs)
+    value = F.Zeros((size * blowup, coeffs.shape[0]))
+    for k in reversed(range(coeffs.shape[1])):
+        value = value * points[:, None] + rows[:, k]
+    return _from_base(value)
 
 
 # -- trees and counts ------------------------------------------------------------------------------

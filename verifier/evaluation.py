@@ -1,0 +1,30 @@
+"""The relation of an accuracy: a committed model classifies k of n committed samples correctly."""
+
+from __future__ import annotations
+
+from .builder import Builder
+from .network import forward, states, targets
+from .relation import Identity, Lookup, Part, Relation, Table, Total, linear
+from .statement import Statement
+
+
+def accuracy_relation(statement: Statement) -> Relation:
+    """One forward pass over all samples, in their order, from the initial state, and the number of correct classes.
+
+    Per sample one class is chosen; no output exceeds the chosen one: top = sum_j choice_j Y_j and top - Y_j lies in a
+    range for every real class j. The sum of choice_j target_j over all samples is the statement's `correct`. Where
+    outputs tie for the top, any of them may be chosen: a tie counts as correct if one of the tied classes is the label.
+    """
+    build = Builder(statement)
+    p, axes, y = build.p, (build.t, build.b, build.f[-1]), f"Y{build.p.layers - 1}"
+    einsums = forward(build)
+    target = targets(build)
+    top, choice = build.batch_tensor("top", build.f[-1]), build.batch_tensor("choice", build.f[-1])
+    build.range(choice, linear((1, choice)), 1, 0)
+    build.lookups.append(Lookup("margin", Table("range", p.output_width), linear((1, top), (-1, y)), 0, masked=True))
+    build.identities += [
+        Identity("choice", axes, (Part(1, (choice,), True),), 1),
+        Identity("top", axes, (Part(1, (choice, y), True), Part(-1, (top,), False))),
+    ]
+    build.totals.append(Total("correct", (choice, target), axes, statement.correct or 0))
+    return build.relation(einsums, states(build, moving=False), ())
