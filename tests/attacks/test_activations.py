@@ -17,6 +17,7 @@ from prover import activations, check, session
 from prover import prove as proving
 from prover.backends import cpu
 from prover.choose import initial_state
+from prover.evaluation import accuracy_job
 from prover.randomness import SeededRandomness
 from prover.trainer import State, public_state, train
 from prover.witness import build_witness, data_integers, derived_integers, state_integers
@@ -154,6 +155,59 @@ def test_three_layers_cross_entropy_and_a_public_seed_without_bias() -> None:
     statement, final = session.commit_final(BACKEND, draft, trace.final, randomness)
     job = session.assemble(BACKEND, statement, inputs, targets, trace, {**blindings, "final": final}, 1)
     verify(statement.to_bytes(), proving.prove(job, BACKEND, randomness), minimum_security=1)
+
+
+@pytest.mark.parametrize("bound", [True, False])
+def test_an_accuracy_of_such_a_model(bound: bool, leave_out: Callable[..., None]) -> None:
+    """Only the forward tables are needed; a wrong one is refused, by the lookup alone."""
+    p = of(bias=False)
+    randomness, (inputs, targets) = SeededRandomness(b"accuracy"), data(p)
+    first = initial_state(p.widths, p.weight_bits, randomness.read)
+    draft, _ = session.commit_start(BACKEND, p, inputs, targets, first, randomness)
+    trace = train(p, first, inputs, targets, draft.batches())
+    trained, blinding = session.commit_final(BACKEND, draft, trace.final, randomness)
+
+    def job() -> proving.Job:
+        return accuracy_job(BACKEND, trained, trace.final, blinding, inputs[:7], targets[:7], randomness=randomness)
+
+    honest = job()
+    assert not [name for name in honest.relation.tensors if name.startswith(("slope", "grad", "rest"))]
+    verify(honest.statement.to_bytes(), proving.prove(honest, BACKEND, randomness), minimum_security=1)
+    if not bound:
+        leave_out("act:Y0")
+    relation, shape = proving.prepare(honest.statement, 1)
+    tensors = {name: table.copy() for name, table in honest.witness.tensors.items() if name in relation.tensors}
+    # One activation moves, by so little that no rounded output follows: the remainders of the next layer take it up.
+    act, weights = tensors["act0"].reshape(8, 8), trace.final.weights[1]
+    sample, neuron, delta = _small_move(tensors, weights, p)
+    act[sample, neuron] = (int(act[sample, neuron]) + delta) % P
+    honest.witness.derived["A1"].reshape(8, 8)[sample, neuron] = act[sample, neuron]
+    for j in range(3):
+        place = sample * 4 + j
+        rest = _remainder(tensors, place) + delta * int(weights[neuron, j])
+        for name, value in (("R1.0", rest & 63), ("R1.1", rest >> 6)):
+            for k, sign in ((int(tensors[name][place]), -1), (value, 1)):
+                table = f"count:range{6 if name == 'R1.0' else p.weight_bits - 6}"
+                tensors[table][k] = (int(tensors[table][k]) + sign) % P
+            tensors[name][place] = value
+    witness = dataclasses.replace(honest.witness, tensors=tensors)
+    forged = dataclasses.replace(honest, relation=relation, shape=shape, witness=witness)
+    Run(forged, {}).judge(accepted=not bound)
+
+
+def _remainder(tensors: Ints, place: int) -> int:
+    return int(tensors["R1.0"][place]) + 64 * int(tensors["R1.1"][place])
+
+
+def _small_move(tensors: Ints, weights: Any, p: Parameters) -> tuple[int, int, int]:
+    """A sample, a neuron and +-1 to add to its activation so that every remainder of the next layer stays in range."""
+    for sample in range(7):
+        for neuron in range(7):
+            for delta in (1, -1):
+                moved = [_remainder(tensors, sample * 4 + j) + delta * int(weights[neuron, j]) for j in range(3)]
+                if all(0 <= rest < 1 << p.weight_bits for rest in moved):
+                    return sample, neuron, delta
+    raise AssertionError("no activation moves without its outputs")
 
 
 def test_the_statement_names_activation_and_bias() -> None:
