@@ -30,6 +30,7 @@ _TABLE: tuple[tuple[type[BaseException], str, int], ...] = (
     (prover.RunFolderError, "run_folder", MALFORMED),
     (prover.OutOfRange, "out_of_range", LIMIT),
     (prover.BudgetExhausted, "budget_exhausted", LIMIT),
+    (prover.OutOfMemory, "out_of_memory", LIMIT),
     (LimitError, "limit", LIMIT),
     (MemoryError, "out_of_memory", LIMIT),
     (verifier.StatementMismatch, "not_expected", UNEXPECTED),

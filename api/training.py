@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,7 @@ from numpy.typing import NDArray
 
 from prover.backends.interface import Backend
 from prover.choose import (
-    MAX_MULTIPLIER,
-    check_schedule,
     choose_parameters,
-    choose_rows,
     draft_parameters,
     initial_state,
     one_hot,
@@ -25,15 +23,17 @@ from prover.commitment import Blinding
 from prover.errors import InputInvalid
 from prover.exact import Integers
 from prover.files import write_atomic
-from prover.model_io import Dataset, load_data, load_state
+from prover.model_io import Dataset, load_data, load_state, save_weights
+from prover.plan import least_segments, plan_segments
 from prover.session import commit_final, commit_start
-from prover.trainer import State, outputs, predict, train
+from prover.trainer import Progress, State, outputs, predict, train
+from prover.trainer import run as train_on
 from verifier.statement import Parameters, Statement
-from verifier.training import check_bounds
 
-from . import runs
+from . import chains, runs
+from .backend import memory_for_proofs
 from .console import Stages, UsageError
-from .runs import Run
+from .manifest import Entry
 
 TABLE_BITS, BLOWUP_BITS, WIDE = 16, 2, 16
 
@@ -57,8 +57,9 @@ class Options:
     activation_bits: int = 8
     gradient_bits: int = 12
     security: int = 128
-    data_openings: int = 4
+    data_openings: int | None = None
     state_openings: int = 4
+    segment_steps: int | None = None
     transparent: bool = False
     text: bytes | None = None
     activation: str = "relu"
@@ -67,14 +68,26 @@ class Options:
 
 @dataclass(frozen=True)
 class Committed:
-    """A run whose data and initial state are committed, still in memory."""
+    """A run whose data and initial state are committed, still in memory. `statement` is its first segment's."""
 
     statement: Statement
+    parts: tuple[Parameters, ...]
     settings: runs.Settings
     inputs: Integers
     targets: Integers
     initial: State
     blindings: dict[str, Blinding]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained run: its segments' statements in order, the committed data, its first and its last state."""
+
+    statements: tuple[Statement, ...]
+    inputs: Integers
+    targets: Integers
+    initial: State
+    final: State
 
 
 def parse_layers(text: str) -> tuple[int, ...]:
@@ -127,7 +140,7 @@ def _draft(options: Options, widths: tuple[int, ...]) -> Parameters:
             table_bits=TABLE_BITS,
             row_bits=14,
             blowup_bits=BLOWUP_BITS,
-            data_openings=options.data_openings,
+            data_openings=options.data_openings or 1,  # chosen with the number of segments, in `_segments`
             state_openings=options.state_openings,
             security_bits=options.security,
             zero_knowledge=not options.transparent,
@@ -185,58 +198,55 @@ def begin(options: Options, backend: Backend, stages: Stages) -> Committed:
     initial = (
         initial_state(widths, draft.weight_bits) if options.initial is None else load_state(options.initial, draft)
     )
-    check_schedule(draft, len(inputs))
+    least_segments(draft, len(inputs))  # refuses, before any work, a run that no verifier would draw the schedule of
     stages.stage("dry run")
     chosen, _ = choose_parameters(draft, initial, inputs, targets, stages.counter(draft.steps))
-    parameters = choose_rows(chosen, len(inputs))
+    stages.stage("plan")
+    parts = _segments(options, chosen, len(inputs))
     stages.stage("commit data and initial state")
-    statement, blindings = commit_start(backend, parameters, inputs, targets, initial)
-    return Committed(statement, settings, inputs, targets, initial, dict(blindings))
+    statement, blindings = commit_start(backend, parts[0], inputs, targets, initial)
+    return Committed(statement, parts, settings, inputs, targets, initial, dict(blindings))
+
+
+def _segments(options: Options, chosen: Parameters, samples: int) -> tuple[Parameters, ...]:
+    try:
+        return plan_segments(
+            chosen,
+            samples,
+            memory=memory_for_proofs(),
+            segment_steps=options.segment_steps,
+            data_openings=options.data_openings,
+        )
+    except InputInvalid as error:
+        raise UsageError(str(error)) from None
 
 
 def write_committed(folder: Path, run: Committed, draft: bool) -> None:
     """Everything known before training. `draft` also leaves the statement without nonce, for the auditor."""
     runs.write_settings(folder, run.settings)
     runs.write_data(folder, run.inputs, run.targets)
-    runs.write_initial(folder, run.initial, run.statement.parameters.bias)
+    chains.make_places(folder, len(run.parts))
+    runs.write_initial(chains.place(folder, 0, len(run.parts)), run.initial, run.statement.parameters.bias)
     runs.write_openings(folder, run.blindings)
     if draft:
-        write_atomic(folder / runs.DRAFT, run.statement.to_bytes())
+        chains.write_drafts(folder, [dataclasses.replace(run.statement, parameters=part) for part in run.parts])
 
 
 def read_committed(folder: Path) -> Committed:
     """A committed run that is not trained yet."""
-    statement = runs.read_draft(folder)
+    drafts = chains.read_drafts(folder)
+    parts = tuple(draft.parameters for draft in drafts)
     inputs, targets = runs.read_data(folder)
-    initial = runs.read_initial(folder, statement.parameters)
-    return Committed(statement, runs.read_settings(folder), inputs, targets, initial, runs.read_openings(folder))
+    initial = runs.read_initial(chains.place(folder, 0, len(parts)), parts[0])
+    openings = {name: b for name, b in runs.read_openings(folder).items() if name in ("data", "initial")}
+    return Committed(drafts[0], parts, runs.read_settings(folder), inputs, targets, initial, openings)
 
 
-def following(run: Run, steps: int, rates: str | None) -> Statement:
-    """The statement, still without a final root, of the segment that continues a run from its final state.
-
-    Segments of one run share everything but their steps and rates, so the new rates must be multiples of the old unit.
-    """
-    s, p = run.statement, run.statement.parameters
-    unit = p.batch / 2.0**p.rate_bits
-    if steps < 1:
-        raise UsageError(f"--steps {steps} must be at least 1")
-    wanted = p.rates[-1] * unit if rates is None else parse_rates(rates, steps)
-    multipliers = [rate / unit for rate in ([wanted] if isinstance(wanted, float) else wanted)]
-    if not all(0 < k <= MAX_MULTIPLIER and k == int(k) for k in multipliers):
-        raise UsageError(f"--lr {rates}: a run is continued with multiples of its unit {unit:g}")
-    whole = tuple(int(k) for k in multipliers)
-    parameters = dataclasses.replace(
-        p, first_step=p.first_step + p.steps, steps=steps, rates=whole[:1] if len(set(whole)) == 1 else whole
-    )
-    check_bounds(parameters)
-    check_schedule(parameters, s.samples)
-    return dataclasses.replace(s, parameters=parameters, initial_root=s.final_root, final_root=bytes(32))
-
-
-def finish(folder: Path, committed: Committed, nonce: bytes, backend: Backend, stages: Stages) -> Run:
-    """Trains on the schedule that commitments and nonce fix, commits the final state, completes the
+def finish(folder: Path, committed: Committed, nonce: bytes, backend: Backend, stages: Stages) -> Trained:
+    """Trains on the schedule that commitments and nonce fix, commits every segment's final state, completes the
     folder."""
+    if len(committed.parts) > 1:
+        return _finish_chain(folder, committed, nonce, backend, stages)
     statement = dataclasses.replace(committed.statement, nonce=nonce)
     p = statement.parameters
     stages.stage("train")
@@ -244,10 +254,44 @@ def finish(folder: Path, committed: Committed, nonce: bytes, backend: Backend, s
     trace = train(p, committed.initial, committed.inputs, committed.targets, statement.batches(), count)
     stages.stage("commit final state")
     statement, blinding = commit_final(backend, statement, trace.final)
-    blindings = committed.blindings | {"final": blinding}
-    runs.write_openings(folder, blindings)
+    runs.write_openings(folder, committed.blindings | {"final": blinding})
     runs.write_trained(folder, statement, trace)
-    return Run(statement, committed.inputs, committed.targets, trace, blindings)
+    return Trained((statement,), committed.inputs, committed.targets, trace.initial, trace.final)
+
+
+def _count_from(count: Progress, before: int, done: int) -> None:
+    count(before + done)
+
+
+def _finish_chain(folder: Path, committed: Committed, nonce: bytes, backend: Backend, stages: Stages) -> Trained:
+    """Each state between two segments is committed once: it ends the one and starts the other, with one opening."""
+    parts, state = committed.parts, committed.initial
+    statement = dataclasses.replace(committed.statement, nonce=nonce)
+    blindings, statements = dict(committed.blindings), []
+    count = stages.counter(sum(part.steps for part in parts))
+    for number, part in enumerate(parts):
+        stages.stage("train")
+        statement = dataclasses.replace(statement, parameters=part, final_root=bytes(32))
+        own = chains.place(folder, number, len(parts))
+        runs.write_initial(own, state)
+        done = part.first_step - parts[0].first_step
+        state, _ = train_on(
+            part,
+            state,
+            committed.inputs,
+            committed.targets,
+            statement.batches(),
+            partial(_count_from, count, done),
+        )
+        stages.stage("commit states")
+        statement, blindings[chains.state_group(number + 1)] = commit_final(backend, statement, state)
+        write_atomic(own / runs.STATEMENT, statement.to_bytes())
+        statements.append(statement)
+        statement = dataclasses.replace(statement, initial_root=statement.final_root)
+    runs.write_openings(folder, blindings)
+    save_weights(folder, state, parts[-1].weight_bits)
+    chains.write_manifest(folder, [Entry(s.digest()) for s in statements])
+    return Trained(tuple(statements), committed.inputs, committed.targets, committed.initial, state)
 
 
 def quality(state: State, p: Parameters, inputs: Integers, targets: Integers, target_scale: float) -> dict[str, float]:

@@ -10,9 +10,11 @@ from fhe.graph import Graph
 from fhe.params import Params
 
 # Standard deviation of SEAL's error distribution (centred binomial, sum of 21 bit differences), and the
-# deviations a maximum over all slots may reach.
+# deviations a maximum over all slots may reach. A slot's rounding error is a product of two normal numbers,
+# the rounding and the secret key at that slot's root: it exceeds x deviations with a chance of about
+# exp(-x sqrt 2), far more often than one normal number does. At 14 that is 3e-9 a slot.
 SIGMA = 3.24
-TAIL = 6.0
+TAIL = 14.0
 
 # Seconds per 2^20 butterfly-like word operations, measured on one core of an AMD EPYC; see docs/fhe.md.
 UNIT = {

@@ -29,6 +29,7 @@ MAX_RATE_BITS = 30
 MAX_MULTIPLIER = 1 << 20
 MAX_WEIGHT_WIDTH = 48
 _RANGED = ("input", "activation", "output", "backward", "error", "weight")
+_DRY_STEPS = 1024  # a dry run draws the schedule of so many steps at a time, so that long runs need no memory for it
 
 
 def quantize(values: NDArray[np.float64], bits: int, width: int, what: str) -> Integers:
@@ -126,8 +127,8 @@ def draft_parameters(
         raise InputInvalid(f"batch = {batch} and steps = {steps} must be at least 1")
     if loss == "ce" and target != "one-hot":
         raise InputInvalid("cross entropy is a loss of classes: it needs one-hot targets")
-    rates = [rate] * steps if isinstance(rate, int | float) else list(rate)
-    if len(rates) != steps:
+    rates = [rate] if isinstance(rate, int | float) else list(rate)
+    if not isinstance(rate, int | float) and len(rates) != steps:
         raise InputInvalid(f"{len(rates)} learning rates for {steps} steps: give one, or one for each")
     if loss == "mse" and gradient_bits < activation_bits:
         raise InputInvalid(f"gradient bits {gradient_bits} must not be fewer than activation bits {activation_bits}")
@@ -166,6 +167,35 @@ def draft_parameters(
     )
 
 
+def part_of(p: Parameters, first: int, steps: int) -> Parameters:
+    """The same run's parameters for `steps` steps from its step `first` on; equal rates are written once."""
+    rates = p.rates if len(p.rates) == 1 else p.rates[first : first + steps]
+    place = p.first_step + first
+    return dataclasses.replace(
+        p,
+        first_step=place,
+        steps=steps,
+        rates=rates[:1] if len(set(rates)) == 1 else rates,
+        initial=p.initial if place == 0 else "committed",
+    )
+
+
+def _dry_run(
+    draft: Parameters, state: State, inputs: Integers, targets: Integers, seed: bytes, on_step: Progress | None
+) -> Observed:
+    """The extremes of every ranged tensor in a run on a throwaway schedule."""
+    seen = Observed()
+    for first in range(0, draft.steps, _DRY_STEPS):
+        part = unbounded(part_of(draft, first, min(_DRY_STEPS, draft.steps - first)))
+        schedule = batches(seed, len(inputs), part.batch, part.first_step, part.steps)
+        count = None if on_step is None else (lambda done, before=first: on_step(before + done))
+        state, found = run(part, state, inputs, targets, schedule, count)
+        for name, (low, high) in found.ranges.items():
+            old = seen.ranges.get(name, (low, high))
+            seen.ranges[name] = (min(low, old[0]), max(high, old[1]))
+    return seen
+
+
 def choose_parameters(
     draft: Parameters,
     initial: State,
@@ -181,8 +211,7 @@ def choose_parameters(
     input range is taken from the whole data set and needs none. OutOfRange, with what to change: a tensor
     needs more.
     """
-    schedule = batches(seed or secrets.token_bytes(32), len(inputs), draft.batch, draft.first_step, draft.steps)
-    _, observed = run(unbounded(draft), initial, inputs, targets, schedule, on_step)
+    observed = _dry_run(draft, initial, inputs, targets, seed or secrets.token_bytes(32), on_step)
     observed.ranges["input"] = (int(inputs.min()), int(inputs.max()))
     widths: dict[str, Any] = {}
     for name in _RANGED:

@@ -25,5 +25,9 @@ class BudgetExhausted(ProverError):
     """A commitment has no unused opening slot left."""
 
 
+class OutOfMemory(ProverError):
+    """A proof of even the shortest segment needs more memory than it may use."""
+
+
 class RunFolderError(ProverError):
     """A run folder that is missing, incomplete, of another version, or not writable."""

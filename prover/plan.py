@@ -1,16 +1,22 @@
-"""What a proof will cost and give, known from the parameters alone, before any work."""
+"""What a proof will cost and give, and how a run is cut into segments: from the parameters alone, before any work."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import log2
 
 from verifier.commitment import group_rows
+from verifier.errors import ParametersUnsafe
 from verifier.proof import HEADER_BYTES
 from verifier.relation import GROUPS
 from verifier.security import bits_of
 from verifier.statement import Parameters, Statement
-from verifier.training import integer_bounds
+from verifier.training import check_bounds, integer_bounds
 
+from .choose import check_schedule, choose_rows, part_of
+from .errors import InputInvalid, OutOfMemory
 from .prove import prepare
 
 # Seconds an item on two cores with AVX-512, warm kernels; measured with the digits of `zkgrad demo` at 32
@@ -18,6 +24,10 @@ from .prove import prepare
 _SECONDS_AN_ELEMENT = 0.25e-6
 _SECONDS_A_LOOKUP = 0.6e-6
 _SECONDS_FIXED = 3.5
+
+MAX_SEGMENTS = 1000  # a statement grants the data at most 1,024 openings
+MAX_STEPS = 1 << 16  # of one statement
+SPARE_OPENINGS = 3  # of the data, beyond one a segment: attempts whose proof was lost after it was counted
 
 
 @dataclass(frozen=True)
@@ -66,3 +76,152 @@ def plan(parameters: Parameters, samples: int, minimum_security: int = 1) -> Pla
         row_bits=parameters.row_bits,
         queries=shape.code.queries,
     )
+
+
+def plan_run(parts: Sequence[Parameters], samples: int, minimum_security: int = 1) -> Plan:
+    """The plan of all segments of a run, proven one after the other: costs and errors add up, memory is the largest.
+
+    Errors as of `plan`.
+    """
+    # Segments of one length have one shape: costs do not depend on their rates, bounds do and are cheap.
+    plans = {part.steps: plan(part, samples, minimum_security) for part in reversed(parts)}
+    each = [plans[part.steps] for part in parts]
+    bounds = [integer_bounds(part) for part in parts]
+    return Plan(
+        elements={group: sum(found.elements[group] for found in each) for group in GROUPS},
+        lookups=sum(found.lookups for found in each),
+        proof_bytes=sum(found.proof_bytes for found in each),
+        memory_bytes=max(found.memory_bytes for found in each),
+        seconds=sum(found.seconds for found in each),
+        security_bits=_added(found.security_bits for found in each),
+        terms={
+            label: _added(found.terms[label] for found in each if label in found.terms)
+            for found in each[:1]
+            for label in found.terms
+        },
+        bounds_bits={place: max(bound[place] for bound in bounds).bit_length() for place in bounds[0]},
+        row_bits=parts[0].row_bits,
+        queries=each[0].queries,
+    )
+
+
+def _added(bits: Iterable[float]) -> float:
+    """-log2 of the sum of 2^-bits."""
+    known = list(bits)
+    least = min(known)
+    return least - log2(sum(2.0 ** (least - value) for value in known))
+
+
+def cut(parameters: Parameters, count: int) -> tuple[Parameters, ...]:
+    """`count` consecutive segments of the run, as equally long as can be, the longer ones first."""
+    short, longer = divmod(parameters.steps, count)
+    parts, first = [], 0
+    for number in range(count):
+        steps = short + (number < longer)
+        parts.append(part_of(parameters, first, steps))
+        first += steps
+    return tuple(parts)
+
+
+def least_segments(parameters: Parameters, samples: int) -> int:
+    """The fewest segments that steps and schedule allow, whatever the ranges: known before the dry run.
+
+    ParametersUnsafe when there is no such number.
+    """
+
+    def check(count: int) -> None:
+        for part in cut(parameters, count):
+            check_schedule(part, samples)
+
+    return _least(parameters.steps, -(-parameters.steps // MAX_STEPS), check)
+
+
+def plan_segments(
+    parameters: Parameters,
+    samples: int,
+    *,
+    memory: int | None = None,
+    segment_steps: int | None = None,
+    data_openings: int | None = None,
+) -> tuple[Parameters, ...]:
+    """The run cut into segments, each with everything chosen: one segment if it fits, else the fewest that do.
+
+    A segment fits if its integers cannot wrap around and its proof takes at most `memory` bytes (an estimate; None is
+    no limit). `segment_steps` asks for the fewest segments of at most so many steps instead, whatever their memory.
+    Errors of segments add up, so each of k promises `parameters.security_bits` + ceil(log2 k). All share their
+    parameters but place, steps and rates, and so the row length, since neighbours share a commitment. The data can be
+    opened once a segment and SPARE_OPENINGS times more, unless `data_openings` says otherwise.
+
+    Errors: InputInvalid, openings or steps that cannot be; ParametersUnsafe, integers that would wrap around even in
+    segments of one step, or no row length with that many openings; OutOfMemory, no cut is small enough.
+    """
+    if segment_steps is not None and segment_steps < 1:
+        raise InputInvalid(f"segments of {segment_steps} steps: at least 1")
+    wanted = 1 if segment_steps is None else -(-parameters.steps // segment_steps)
+    least = max(wanted, least_segments(parameters, samples))
+
+    def check(count: int) -> None:
+        for part in cut(parameters, count):
+            check_bounds(part)
+
+    least = _least(parameters.steps, least, check)
+    chosen: dict[int, tuple[Parameters, ...]] = {}
+
+    def choose(count: int) -> None:
+        chosen[count] = _chosen(parameters, samples, count, data_openings)
+        needed = plan(chosen[count][0], samples).memory_bytes
+        if memory is not None and segment_steps is None and needed > memory:
+            raise OutOfMemory(
+                f"a proof of {chosen[count][0].steps} steps needs about {needed >> 20} MiB of memory, {memory >> 20} "
+                "MiB may be used: use smaller batches or layers, or insist on a length with --segment-steps"
+            )
+
+    return chosen[_least(parameters.steps, least, choose)]
+
+
+def _chosen(parameters: Parameters, samples: int, count: int, data_openings: int | None) -> tuple[Parameters, ...]:
+    openings = count + SPARE_OPENINGS if data_openings is None else data_openings
+    if openings < count:
+        raise InputInvalid(
+            f"the data can be opened {openings} time(s) and each of {count} segments opens them: grant at least {count}"
+        )
+    if count > 1 and parameters.state_openings < 2:
+        raise InputInvalid("a state between two segments is opened for both: grant states at least 2 openings")
+    whole = dataclasses.replace(
+        parameters, data_openings=openings, security_bits=parameters.security_bits + (count - 1).bit_length()
+    )
+    parts = cut(whole, count)
+    rows = choose_rows(parts[0], samples).row_bits
+    parts = tuple(dataclasses.replace(part, row_bits=rows) for part in parts)
+    plan(parts[-1], samples)  # the shorter ones have a shape of their own
+    return parts
+
+
+def _least(steps: int, first: int, check: Callable[[int], None]) -> int:
+    """The fewest segments, at least `first`, for which `check` does not raise; it is taken to hold from there on.
+
+    Looks at few numbers, since each may take seconds. Raises what `check` last raised when none will do.
+    """
+    limit, failed = min(steps, MAX_SEGMENTS), first - 1
+    if first > limit:
+        raise ParametersUnsafe(
+            f"{steps} steps would need {first} segments, at most {limit} are proven: use fewer steps or longer segments"
+        )
+    count, refused = first, None
+    while True:
+        try:
+            check(count)
+            break
+        except (ParametersUnsafe, OutOfMemory) as error:
+            refused = error
+        if count == limit:
+            raise refused
+        failed, count = count, min(2 * count, limit)
+    while count - failed > 1:
+        middle = (count + failed) // 2
+        try:
+            check(middle)
+            count = middle
+        except (ParametersUnsafe, OutOfMemory):
+            failed = middle
+    return count

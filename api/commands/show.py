@@ -10,7 +10,7 @@ import typer
 from prover.files import read_input
 from verifier.statement import Statement, parse_statement
 
-from .. import runs
+from .. import chains
 from ..console import Json, answer
 from .train import rates_text
 
@@ -27,24 +27,48 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Say in sentences what a statement claims, and what is not proven."""
-    statement = runs.read_statement(path) if path.is_dir() else parse_statement(read_input(path))
-    claimed, unproven = sentences(statement)
+    segments = chains.read_segments(path) if path.is_dir() else ()
+    statements = [segment.statement for segment in segments] or [parse_statement(read_input(path))]
+    claimed, unproven = sentences(chains.whole(statements), len(statements))
+    last = statements[-1]
     result: dict[str, Any] = {
-        "statement_digest": f"sha256:{statement.digest().hex()}",
-        "params_digest": f"sha256:{statement.parameters.digest().hex()}",
+        "statement_digest": f"sha256:{last.digest().hex()}",
+        "params_digest": f"sha256:{last.parameters.digest().hex()}",
         "claim": claimed,
         "not_proven": unproven,
     }
-    lines = ["The statement claims, and a valid proof of it shows:", *(f"  • {line}" for line in claimed)]
+    many = len(statements) > 1
+    valid = f"all {len(statements)} valid proofs, linked, show" if many else "a valid proof of it shows"
+    lines = [
+        f"The statement{'s claim' if many else ' claims'}, and {valid}:",
+        *(f"  • {line}" for line in claimed),
+    ]
     lines += ["It does not show:", *(f"  • {line}" for line in unproven)]
-    lines += [f"statement   {result['statement_digest']}", f"parameters  {result['params_digest']}"]
-    if path.is_dir() and not (path / runs.PROOF).exists():
-        lines.append("There is no proof in this folder yet.")
+    if many:
+        result["segments"] = [
+            {
+                "steps": s.parameters.steps,
+                "statement_digest": f"sha256:{s.digest().hex()}",
+                "proven": segment.proof_path.exists(),
+            }
+            for s, segment in zip(statements, segments, strict=True)
+        ]
+        lines += [
+            f"segment {number}: {s.parameters.steps} steps, {rates_text(s.parameters)}, "
+            f"statement sha256:{s.digest().hex()}"
+            for number, s in enumerate(statements)
+        ]
+    else:
+        lines += [f"statement   {result['statement_digest']}", f"parameters  {result['params_digest']}"]
+    missing = [segment.number for segment in segments if not segment.proof_path.exists()]
+    if missing:
+        which = f" for segment{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))}" if many else ""
+        lines.append(f"There is no proof{which} in this folder yet.")
     answer(result, lines, as_json)
 
 
-def sentences(s: Statement) -> tuple[list[str], list[str]]:
-    """What a valid proof of the statement shows, and what it leaves open."""
+def sentences(s: Statement, segments: int = 1) -> tuple[list[str], list[str]]:
+    """What a valid proof of the statement (or one for each of its segments) shows, and what it leaves open."""
     p = s.parameters
     loss = "mean squared error" if p.loss == "mse" else "softmax cross entropy"
     network = " → ".join(map(str, p.widths)) + ("" if p.bias else " without biases")
@@ -65,6 +89,11 @@ def sentences(s: Statement) -> tuple[list[str], list[str]]:
         f"2^-{p.weight_bits}), every rounding proven, nothing wrapped around.",
         f"A false claim passes with a chance below 2^-{p.security_bits} (and as far as SHA-256 holds).",
     ]
+    if segments > 1:
+        claimed.append(
+            f"This takes {segments} proofs, each for consecutive steps; each starts from the very state, known by its "
+            "commitment, at which the one before ended."
+        )
     claimed.append(
         "The proof reveals nothing about data, weights, activations or losses beyond this."
         if p.zero_knowledge

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from prover.trainer import State
 from verifier.statement import ACTIVATIONS, Parameters, Statement
 
-from .. import runs, training
+from .. import chains, runs, training
 from ..backend import default_backend
 from ..console import Json, Stages, UsageError, answer, seconds, stages
-from ..training import Options
+from ..manifest import MANIFEST
+from ..training import Options, Trained
 
 Data = Annotated[Path | None, typer.Option("--data", help=".csv, .csv.gz, .npy, .npz, .safetensors; - reads CSV.")]
 Layers = Annotated[str | None, typer.Option(help="Widths from input to output, as 64-128-64-10.")]
@@ -24,7 +25,10 @@ Loss = Annotated[
 Activation = Annotated[str, typer.Option(help="Between layers: relu, leaky-relu (slope 1/8) or silu.")]
 Bias = Annotated[bool, typer.Option("--bias/--no-bias", help="Whether layers have biases.")]
 Batch = Annotated[int, typer.Option(help="Samples a step.")]
-Steps = Annotated[int, typer.Option(help="Steps, all in one proof.")]
+Steps = Annotated[int, typer.Option(help="Steps. More than fit in one proof are proven in segments.")]
+SegmentSteps = Annotated[
+    int | None, typer.Option(help="At most so many steps a segment. Default: as many as bounds and memory allow.")
+]
 Rate = Annotated[
     str, typer.Option("--lr", help="Rate, a small multiple of batch / 2^e; or a schedule: 0.125x100,0.0625x50.")
 ]
@@ -37,8 +41,10 @@ Init = Annotated[Path | None, typer.Option("--init", help="Initial weights (safe
 ABits = Annotated[int, typer.Option("--activation-bits", help="Binary digits after the point of activations.")]
 GBits = Annotated[int, typer.Option("--gradient-bits", help="The same of gradients.")]
 Security = Annotated[int, typer.Option(help="Provable bits of security: 128 or 100.")]
-DataOpenings = Annotated[int, typer.Option(help="How many proofs the data commitment can serve.")]
-StateOpenings = Annotated[int, typer.Option(help="The same for the initial and the final state.")]
+DataOpenings = Annotated[
+    int | None, typer.Option(help="How many proofs the data commitment can serve. Default: one a segment and 3 more.")
+]
+StateOpenings = Annotated[int, typer.Option(help="The same for each state; one between two segments serves both.")]
 Transparent = Annotated[bool, typer.Option("--transparent", help="Debugging: the proof gives secrets away.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The run folder to make.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace an earlier run folder.")]
@@ -64,7 +70,7 @@ def _options(data: Path | None, layers: str | None, **more: Any) -> Options:
     if more["security"] not in (100, 128):
         raise UsageError(f"--security {more['security']}: 128 or 100 bits")
     for name, high in (("data_openings", 1 << 10), ("state_openings", 1 << 10), ("activation_bits", 16)):
-        if not 1 <= more[name] <= high:
+        if more[name] is not None and not 1 <= more[name] <= high:
             raise UsageError(f"--{name.replace('_', '-')} {more[name]}: from 1 to {high}")
     text = sys.stdin.buffer.read() if str(data) == "-" else None
     return Options(data=data, layers=layers, text=text, **more)
@@ -94,7 +100,8 @@ def train(
     activation_bits: ABits = 8,
     gradient_bits: GBits = 12,
     security: Security = 128,
-    data_openings: DataOpenings = 4,
+    segment_steps: SegmentSteps = None,
+    data_openings: DataOpenings = None,
     state_openings: StateOpenings = 4,
     transparent: Transparent = False,
     out: Out = None,
@@ -110,7 +117,7 @@ def train(
             raise UsageError("--committed goes without --data, --layers and --out: the folder has them")
         with stages() as shown:
             run = training.finish(committed, training.read_committed(committed), drawn, default_backend(), shown)
-        (committed / runs.DRAFT).unlink(missing_ok=True)
+        chains.remove_drafts(committed)
         report(committed, run, runs.read_settings(committed), shown, as_json)
         return
     options = _options(
@@ -131,6 +138,7 @@ def train(
         activation_bits=activation_bits,
         gradient_bits=gradient_bits,
         security=security,
+        segment_steps=segment_steps,
         data_openings=data_openings,
         state_openings=state_openings,
         transparent=transparent,
@@ -161,7 +169,8 @@ def commit(
     activation_bits: ABits = 8,
     gradient_bits: GBits = 12,
     security: Security = 128,
-    data_openings: DataOpenings = 4,
+    segment_steps: SegmentSteps = None,
+    data_openings: DataOpenings = None,
     state_openings: StateOpenings = 4,
     transparent: Transparent = False,
     out: Out = None,
@@ -187,6 +196,7 @@ def commit(
         activation_bits=activation_bits,
         gradient_bits=gradient_bits,
         security=security,
+        segment_steps=segment_steps,
         data_openings=data_openings,
         state_openings=state_openings,
         transparent=transparent,
@@ -202,6 +212,7 @@ def commit(
         "initial_root": f"sha256:{s.initial_root.hex()}",
         "params_digest": f"sha256:{s.parameters.digest().hex()}",
         "samples": s.samples,
+        "segments": [part.steps for part in start.parts],
         "seconds": shown.seconds,
     }
     lines = [
@@ -215,15 +226,10 @@ def commit(
     answer(result, lines, as_json)
 
 
-def _quality(state: State, p: Parameters, run: runs.Run, settings: runs.Settings) -> tuple[str, float]:
-    ((name, value),) = training.quality(state, p, run.inputs, run.targets, settings.target_scale).items()
-    return name, value
-
-
 def rates_text(p: Parameters) -> str:
     """The learning rate, or the span of a schedule."""
     low, high = (p.batch * k / 2.0**p.rate_bits for k in (min(p.rates), max(p.rates)))
-    return f"lr {high:g}" if low == high else f"lr {low:g} to {high:g} by a public schedule"
+    return f"lr {low:g}" if low == high else f"lr {low:g} to {high:g} by a public schedule"
 
 
 def summary(statement: Statement) -> str:
@@ -233,30 +239,41 @@ def summary(statement: Statement) -> str:
     return f"{network}, {p.steps} steps of batch {p.batch}, {rates_text(p)}, {statement.samples} samples"
 
 
-def report(folder: Path, run: runs.Run, settings: runs.Settings, shown: Stages, as_json: bool) -> None:
+def cut_text(statements: Sequence[Statement]) -> str:
+    """The segments of a run in words: 4 of 250 steps, or 3 of 334 and 333 steps."""
+    lengths = dict.fromkeys(str(s.parameters.steps) for s in statements)
+    return f"{len(statements)} of {' and '.join(lengths)} steps"
+
+
+def report(folder: Path, run: Trained, settings: runs.Settings, shown: Stages, as_json: bool) -> None:
     """Tells what a training verb did."""
-    s, p = run.statement, run.statement.parameters
-    name, before = _quality(run.trace.initial, p, run, settings)
-    _, after = _quality(run.trace.final, p, run, settings)
+    s = chains.whole(run.statements)
+    p, many = run.statements[0].parameters, len(run.statements) > 1
+    before, after = (
+        training.quality(state, p, run.inputs, run.targets, settings.target_scale) for state in (run.initial, run.final)
+    )
+    (name,) = before
     widths = {
         key: getattr(p, f"{key}_width") for key in ("input", "activation", "output", "backward", "error", "weight")
     }
     result = {
         "folder": str(folder),
-        "statement_digest": f"sha256:{s.digest().hex()}",
+        "segments": [x.parameters.steps for x in run.statements],
+        "statement_digest": f"sha256:{run.statements[-1].digest().hex()}",
         "params_digest": f"sha256:{p.digest().hex()}",
         "feature_scale": settings.feature_scale,
         "target_scale": settings.target_scale,
         "widths": widths,
-        f"training_{name}": {"before": before, "after": after},
+        f"training_{name}": {"before": before[name], "after": after[name]},
         "seconds": shown.seconds,
     }
+    public = f"{MANIFEST} and {len(run.statements)} statements" if many else "statement.json"
     lines = [
         f"trained {summary(s)}, in {seconds(shown.total())}",
-        f"  {name.replace('_', ' ')} on the training data: {before:.4g} before, {after:.4g} after",
+        f"  {name.replace('_', ' ')} on the training data: {before[name]:.4g} before, {after[name]:.4g} after",
         f"  features divided by {settings.feature_scale:g}; bits proven: "
         + ", ".join(f"{key} {bits}" for key, bits in widths.items()),
-        f"  parameters {result['params_digest']}",
-        f"wrote {folder}: statement.json, weights.safetensors, and secrets (mode 0600); next: zkgrad prove {folder}",
+        f"  segments: {cut_text(run.statements)}" if many else f"  parameters {result['params_digest']}",
+        f"wrote {folder}: {public}, weights.safetensors, and secrets (mode 0600); next: zkgrad prove {folder}",
     ]
     answer(result, lines, as_json)

@@ -14,7 +14,7 @@ from prover.files import write_atomic
 from prover.model_io import load_data, load_features
 from prover.trainer import outputs
 
-from .. import runs, training
+from .. import chains, runs, training
 from ..console import Json, UsageError, answer
 
 Folder = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
@@ -38,8 +38,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Accuracy (or mean squared error) of the exact integer model on labelled data."""
-    statement, settings = runs.read_statement(run), runs.read_settings(run)
-    p = statement.parameters
+    settings, p = runs.read_settings(run), chains.read_segments(run)[-1].statement.parameters
     column = settings.label if label is None else label
     loaded = load_data(data, p.target, column, p.widths[-1], settings.header, _stdin(data))
     if loaded.features.shape[1] != p.widths[0]:
@@ -57,8 +56,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Class numbers (or values) for data without labels, one line a sample."""
-    statement, settings = runs.read_statement(run), runs.read_settings(run)
-    p = statement.parameters
+    settings, p = runs.read_settings(run), chains.read_segments(run)[-1].statement.parameters
     features = load_features(data, p.widths[0], None, _stdin(data))
     inputs = quantize(features / settings.feature_scale, p.activation_bits, training.WIDE, str(data))
     raw = outputs(runs.read_final(run, p), p, inputs)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 import time
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, overload
 
 import typer
 
 import verifier
 from verifier.chain import verify_chain
 from verifier.check import Verdict
-from verifier.proof import HEADER_BYTES, MAGIC
+from verifier.proof import MAGIC
 from verifier.statement import MAX_BYTES
 
-from .. import runs
-from ..console import Json, LimitError, UsageError, answer, seconds, size
+from .. import chains, runs
+from ..console import Json, UsageError, answer, seconds, size
+from ..reading import MAX_PROOF, read_limited
 
-MAX_PROOF = 1 << 28
 Pin = Annotated[str | None, typer.Option(metavar="sha256:HEX")]
 
 
@@ -42,32 +43,31 @@ def verify(
     if security not in (100, 128):
         raise UsageError(f"--security {security}: 128 or 100")
     params, pinned = read_pin("--expect-params", expect_params), read_pin("--expect-statement", expect_statement)
-    pairs = _paths(paths)
-    if len(pairs) > 1 and params is not None:
+    files = _files(paths)
+    if len(files) > 1 and params is not None:
         raise UsageError(
             "segments differ in their parameters' digests: pin a chain with --expect-statement of its last"
         )
-    files = [(_read(statement, MAX_BYTES), _read(proof, MAX_PROOF, MAGIC)) for statement, proof in pairs]
     start = time.perf_counter()
-    bits, last, hiding = _judge(files, security, transparent, pinned, params)
+    bits, last, hiding, steps = _judge(files, security, transparent, pinned, params)
     spent = time.perf_counter() - start
     is_pinned = params is not None or pinned is not None
-    length = sum(len(proof) for _, proof in files)
     result = {
         "valid": True,
         "pinned": is_pinned,
         "segments": len(files),
+        "steps": steps,
         "statement_digest": f"sha256:{last.statement_digest.hex()}",
         "params_digest": f"sha256:{last.parameters_digest.hex()}",
         "security_bits": bits,
         "zero_knowledge": hiding,
-        "proof_bytes": length,
+        "proof_bytes": files.proof_bytes,
         "seconds": spent,
     }
-    many = f"{len(files)} linked segments, " if len(files) > 1 else ""
+    many = f"{len(files)} linked segments, {steps} steps from the first on, " if len(files) > 1 else ""
     lines = [
         f"VALID: {many}{bits:.1f} bits, {'zero knowledge' if hiding else 'TRANSPARENT'}, "
-        f"{size(length)} checked in {seconds(spent)}",
+        f"{size(files.proof_bytes)} checked in {seconds(spent)}",
         f"  statement   {result['statement_digest']}",
         f"  parameters  {result['params_digest']}",
     ]
@@ -79,10 +79,40 @@ def verify(
     answer(result, lines, as_json)
 
 
+class _Files(Sequence[tuple[bytes, bytes]]):
+    """(statement, proof) of each segment. Statements are read once and kept; of the proofs, which may be gigabytes
+    together, one at a time is in memory. `current` is the segment that was asked for last, None after the last one."""
+
+    def __init__(self, statements: Sequence[bytes], proofs: Sequence[Callable[[], bytes]]) -> None:
+        self._statements, self._proofs = statements, proofs
+        self._lengths = [0] * len(statements)
+        self.current: int | None = None
+
+    @property
+    def proof_bytes(self) -> int:
+        """Bytes of all proofs that were read."""
+        return sum(self._lengths)
+
+    def __len__(self) -> int:
+        return len(self._statements)
+
+    @overload
+    def __getitem__(self, number: int) -> tuple[bytes, bytes]: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[tuple[bytes, bytes]]: ...
+    def __getitem__(self, number: int | slice) -> tuple[bytes, bytes] | Sequence[tuple[bytes, bytes]]:
+        if isinstance(number, slice):
+            return [self[k] for k in range(*number.indices(len(self)))]
+        self.current = number if number < len(self) else None
+        statement, proof = self._statements[number], self._proofs[number]()
+        self._lengths[number] = len(proof)
+        return statement, proof
+
+
 def _judge(
-    files: list[tuple[bytes, bytes]], security: int, transparent: bool, statement: bytes | None, params: bytes | None
-) -> tuple[float, Verdict, bool]:
-    """Bits of the whole, the verdict on the last segment, and whether every segment hides its witness."""
+    files: _Files, security: int, transparent: bool, statement: bytes | None, params: bytes | None
+) -> tuple[float, Verdict, bool, int]:
+    """Bits of the whole, the verdict on the last segment, whether every segment hides its witness, and all steps."""
     if len(files) == 1:
         verdict = verifier.verify(
             *files[0],
@@ -91,14 +121,19 @@ def _judge(
             expect_statement=statement,
             expect_parameters=params,
         )
-        return verdict.security_bits, verdict, verdict.zero_knowledge
-    chain = verify_chain(files, minimum_security=security, allow_transparent=transparent)
+        return verdict.security_bits, verdict, verdict.zero_knowledge, verdict.statement.parameters.steps
+    try:
+        chain = verify_chain(files, minimum_security=security, allow_transparent=transparent)
+    except verifier.VerifierError as error:
+        if files.current is None or str(error).startswith("segment "):
+            raise
+        raise type(error)(f"segment {files.current}: {error}") from error
     last = chain.segments[-1]
     if statement is not None and last.statement_digest != statement:
         raise verifier.StatementMismatch(
             f"the chain ends with statement {last.statement_digest.hex()}, expected {statement.hex()}"
         )
-    return chain.security_bits, last, all(segment.zero_knowledge for segment in chain.segments)
+    return chain.security_bits, last, all(segment.zero_knowledge for segment in chain.segments), chain.steps
 
 
 def read_pin(option: str, text: str | None) -> bytes | None:
@@ -115,31 +150,21 @@ def read_pin(option: str, text: str | None) -> bytes | None:
     return digest
 
 
-def _paths(paths: list[Path]) -> list[tuple[Path, Path]]:
+def _files(paths: list[Path]) -> _Files:
+    """The files that a command line names: a run folder, or pairs of which nothing but their order is known."""
     if len(paths) == 1:
         folder = paths[0]
         if not folder.is_dir():
             raise UsageError(f"verify takes STATEMENT PROOF or a run folder; {folder} is neither")
+        if chains.is_chain(folder):
+            segments = chains.read_segments(folder)
+            proofs = [partial(chains.read_proof, segment) for segment in segments]
+            return _Files([segment.statement.to_bytes() for segment in segments], proofs)
         runs.require(folder)
-        return [(folder / runs.STATEMENT, folder / runs.PROOF)]
+        paths = [folder / runs.STATEMENT, folder / runs.PROOF]
     if len(paths) % 2 or [str(path) for path in paths].count("-") > 1:
         raise UsageError("verify takes pairs of STATEMENT PROOF, at most one file - for stdin, or one run folder")
-    return list(zip(paths[::2], paths[1::2], strict=True))
-
-
-def _read(path: Path, limit: int, magic: bytes = b"") -> bytes:
-    """A hostile file: its first bytes are judged before the rest is read, and never more than `limit` bytes
-    are."""
-    try:
-        if str(path) == "-":
-            head = sys.stdin.buffer.read(HEADER_BYTES)
-            rest = sys.stdin.buffer.read(limit + 1 - len(head)) if head.startswith(magic) else b""
-        else:
-            with path.open("rb") as stream:
-                head = stream.read(HEADER_BYTES)
-                rest = stream.read(limit + 1 - len(head)) if head.startswith(magic) else b""
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    if len(head) + len(rest) > limit:
-        raise LimitError(f"{path} has more than {limit} bytes")
-    return head + rest
+    statements = [read_limited(path, MAX_BYTES) for path in paths[::2]]
+    readers = [partial(read_limited, path, MAX_PROOF, MAGIC) for path in paths[1::2]]
+    # Standard input can be read only once.
+    return _Files(statements, [cache(read) if str(read.args[0]) == "-" else read for read in readers])

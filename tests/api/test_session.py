@@ -159,27 +159,6 @@ def test_cross_entropy_under_a_schedule_of_rates(cli, tmp_path):
     assert cli("show", tmp_path / "run") == 0 and "softmax cross entropy" in cli.err
 
 
-def test_a_run_goes_on_in_a_second_segment(cli, tmp_path):
-    table, first, second = write_table(tmp_path / "table.csv"), tmp_path / "first", tmp_path / "second"
-    assert cli("train", "--data", table, *TRAIN, "--security", "128", "--out", first, "--data-openings", "4") == 0
-    assert cli("prove", first) == 0 and "openings left: data 3, initial state 1, final state 1" in cli.err
-    assert cli("continue", first, "--steps", "6", "--lr", "0.75x2,0.375x4", "--out", second) == 0
-    assert cli("prove", second) == 0 and "openings left: data 0, initial state 0, final state 1" in cli.err
-    assert cli("plan", first, "--json") == 0
-    assert cli.json()["openings_left"] == {"data": 2, "initial state": 1, "final state": 0}
-    pairs = [folder / name for folder in (first, second) for name in ("statement.json", "proof.zkp")]
-    assert cli("verify", *pairs, "--json") == 0
-    found = cli.json()
-    assert found["segments"] == 2 and found["security_bits"] > 128
-    assert cli("verify", *pairs, "--expect-statement", found["statement_digest"]) == 0 and "2 linked" in cli.err
-    assert cli("verify", *reversed([second / "proof.zkp", second / "statement.json"]), *pairs[:2]) == 5
-    assert cli("show", second) == 0 and "another segment's proof" in cli.err and "steps 5 to 10" in cli.err
-    states = [load_arrays(f / n) for f, n in ((first, "weights_int.safetensors"), (second, "initial.safetensors"))]
-    assert all((states[0][name] == states[1][name]).all() for name in states[0])
-    assert cli("prove", second) == 4, "the openings that it was granted are spent"
-    assert cli("continue", second, "--out", tmp_path / "third") == 4 and not (tmp_path / "third").exists()
-
-
 def test_training_goes_on_from_given_weights(cli, proven, tmp_path):
     first = proven / "run" / "weights_int.safetensors"
     assert cli("train", "--data", proven / "table.csv", *TRAIN, "--init", first, "--out", tmp_path / "run") == 0
