@@ -273,7 +273,7 @@ def _finish_chain(folder: Path, committed: Committed, nonce: bytes, backend: Bac
         stages.stage("train")
         statement = dataclasses.replace(statement, parameters=part, final_root=bytes(32))
         own = chains.place(folder, number, len(parts))
-        runs.write_initial(own, state)
+        runs.write_initial(own, state, parts[0].bias)
         done = part.first_step - parts[0].first_step
         state, _ = train_on(
             part,
@@ -289,7 +289,7 @@ def _finish_chain(folder: Path, committed: Committed, nonce: bytes, backend: Bac
         statements.append(statement)
         statement = dataclasses.replace(statement, initial_root=statement.final_root)
     runs.write_openings(folder, blindings)
-    save_weights(folder, state, parts[-1].weight_bits)
+    save_weights(folder, state, parts[-1].weight_bits, parts[-1].bias)
     chains.write_manifest(folder, [Entry(s.digest()) for s in statements])
     return Trained(tuple(statements), committed.inputs, committed.targets, committed.initial, state)
 

@@ -28,3 +28,16 @@ def test_an_unknown_activation_is_a_usage_error(cli, tmp_path):
     table = write_table(tmp_path / "train.csv")
     assert cli("train", "--data", table, "--out", tmp_path / "run", *TRAIN, "--activation", "tanh") == 2
     assert "relu, leaky-relu, silu" in cli.err
+
+
+def test_segments_without_bias_are_one_chain(cli, tmp_path):
+    table = write_table(tmp_path / "train.csv")
+    run = tmp_path / "run"
+    more = ("--activation", "leaky-relu", "--no-bias", "--segment-steps", "2")
+    assert cli("train", "--data", table, "--out", run, *TRAIN, *more) == 0, cli.err
+    states = sorted(run.glob("**/initial.safetensors"))
+    assert len(states) == 2
+    for path in (*states, run / "weights.safetensors"):
+        assert sorted(load_arrays(path)) == ["layers.0.weight", "layers.1.weight"]
+    assert cli("prove", run) == 0, cli.err
+    assert cli("verify", run, "--security", "100") == 0 and "VALID" in cli.err
