@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prover.activations import activate, chain
 from prover.commitment import Blinding
 from prover.errors import InputInvalid, RunFolderError
 from prover.exact import Integers
@@ -168,9 +169,9 @@ def read_data(folder: Path) -> tuple[Integers, Integers]:
     return arrays["inputs"], arrays["targets"]
 
 
-def write_initial(folder: Path, state: State) -> None:
+def write_initial(folder: Path, state: State, bias: bool = True) -> None:
     """The initial state, exact."""
-    save_arrays(folder / INITIAL, state_arrays(state), {"format": FORMAT})
+    save_arrays(folder / INITIAL, state_arrays(state, bias), {"format": FORMAT})
 
 
 def read_initial(folder: Path, p: Parameters) -> State:
@@ -215,7 +216,7 @@ def write_trained(folder: Path, statement: Statement, trace: Trace) -> None:
     for name, values in (("GA", trace.GA), ("RG", trace.RG)):
         arrays |= {f"{name}{k + 1}": _narrow(array) for k, array in enumerate(values)}
     save_arrays(folder / TRACE, arrays, {"format": FORMAT})
-    save_weights(folder, trace.final, statement.parameters.weight_bits)
+    save_weights(folder, trace.final, statement.parameters.weight_bits, statement.parameters.bias)
     write_atomic(folder / STATEMENT, statement.to_bytes())
 
 
@@ -232,18 +233,18 @@ def read_trace(folder: Path, statement: Statement, inputs: Integers, targets: In
     x, target = inputs[schedule], targets[schedule]
     y = [arrays[f"Y{k}"] for k in range(p.layers)]
     ga = [arrays[f"GA{k}"] for k in range(1, p.layers)]
-    d = [(values > 0).astype(np.int64) for values in y[:-1]]
-    gradients = [values * sign for values, sign in zip(ga, d, strict=True)]
+    hidden = [activate(values, p) for values in y[:-1]]
+    gradients = [chain(values, slope, p)[0] for values, (_, slope) in zip(ga, hidden, strict=True)]
     return Trace(
         initial=read_initial(folder, p),
         final=read_final(folder, p),
         indices=schedule,
         inputs=x,
         targets=target,
-        A=[x, *(values * sign for values, sign in zip(y[:-1], d, strict=True))],
+        A=[x, *(values for values, _ in hidden)],
         Y=y,
         R=[arrays[f"R{k}"] for k in range(p.layers)],
-        D=d,
+        D=[slope for _, slope in hidden],
         G=[*gradients, loss_gradient(y[-1], target, p)],
         GA=ga,
         RG=[arrays[f"RG{k}"] for k in range(1, p.layers)],

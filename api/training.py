@@ -62,6 +62,8 @@ class Options:
     segment_steps: int | None = None
     transparent: bool = False
     text: bytes | None = None
+    activation: str = "relu"
+    bias: bool = True
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,8 @@ def _draft(options: Options, widths: tuple[int, ...]) -> Parameters:
             zero_knowledge=not options.transparent,
             activation_bits=options.activation_bits,
             gradient_bits=options.gradient_bits,
+            activation=options.activation,
+            bias=options.bias,
         )
     except InputInvalid as error:
         # Everything in a draft comes from options, so a fault in it is a fault of usage.
@@ -222,7 +226,7 @@ def write_committed(folder: Path, run: Committed, draft: bool) -> None:
     runs.write_settings(folder, run.settings)
     runs.write_data(folder, run.inputs, run.targets)
     chains.make_places(folder, len(run.parts))
-    runs.write_initial(chains.place(folder, 0, len(run.parts)), run.initial)
+    runs.write_initial(chains.place(folder, 0, len(run.parts)), run.initial, run.statement.parameters.bias)
     runs.write_openings(folder, run.blindings)
     if draft:
         chains.write_drafts(folder, [dataclasses.replace(run.statement, parameters=part) for part in run.parts])
@@ -269,7 +273,7 @@ def _finish_chain(folder: Path, committed: Committed, nonce: bytes, backend: Bac
         stages.stage("train")
         statement = dataclasses.replace(statement, parameters=part, final_root=bytes(32))
         own = chains.place(folder, number, len(parts))
-        runs.write_initial(own, state)
+        runs.write_initial(own, state, parts[0].bias)
         done = part.first_step - parts[0].first_step
         state, _ = train_on(
             part,
@@ -285,7 +289,7 @@ def _finish_chain(folder: Path, committed: Committed, nonce: bytes, backend: Bac
         statements.append(statement)
         statement = dataclasses.replace(statement, initial_root=statement.final_root)
     runs.write_openings(folder, blindings)
-    save_weights(folder, state, parts[-1].weight_bits)
+    save_weights(folder, state, parts[-1].weight_bits, parts[-1].bias)
     chains.write_manifest(folder, [Entry(s.digest()) for s in statements])
     return Trained(tuple(statements), committed.inputs, committed.targets, committed.initial, state)
 

@@ -114,6 +114,8 @@ def draft_parameters(
     gradient_bits: int = 12,
     first_step: int = 0,
     loss: str = "mse",
+    activation: str = "relu",
+    bias: bool = True,
 ) -> Parameters:
     """The run as asked for, with the widest ranges the format allows, for `choose_parameters` to narrow.
 
@@ -135,7 +137,7 @@ def draft_parameters(
     e, multipliers = exact_rates(batch, rates)
     return Parameters(
         widths=tuple(widths),
-        activation="relu",
+        activation=activation,
         loss=loss,
         optimizer="sgd",
         target=target,
@@ -161,6 +163,7 @@ def draft_parameters(
         state_openings=state_openings,
         security_bits=security_bits,
         zero_knowledge=zero_knowledge,
+        bias=bias,
     )
 
 

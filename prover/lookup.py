@@ -102,7 +102,7 @@ class Leaves:
 
     @cache  # noqa: B019
     def _second(self, table: PublicTable) -> Table:
-        return np.array(second_column(table), dtype=np.uint64)
+        return to_field(np.array(second_column(table), dtype=np.int64))
 
     def _denominators(self, block: Block, own: slice) -> Table:
         """alpha - (id + beta x + beta^2 y)."""

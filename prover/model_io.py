@@ -246,13 +246,13 @@ def _labels(source: str, values: Floats, classes: int | None) -> Integers:
 # --- weights ---
 
 
-def save_weights(folder: Path, state: State, weight_bits: int) -> None:
+def save_weights(folder: Path, state: State, weight_bits: int, bias: bool = True) -> None:
     """Writes weights.safetensors (float32, PyTorch layout) and weights_int.safetensors (int64, exact).
 
     float32 keeps 24 binary digits: it is for use; the integers are what the proof speaks about. Both are
     secret.
     """
-    exact = state_arrays(state)
+    exact = state_arrays(state, bias)
     floats = {name: (array / 2.0**weight_bits).astype(np.float32) for name, array in exact.items()}
     save_arrays(folder / "weights.safetensors", floats, {"format": "pt"})
     save_arrays(folder / "weights_int.safetensors", exact, {"scale_bits": str(weight_bits)})
@@ -269,12 +269,14 @@ def load_arrays(path: Path) -> Arrays:
     return _safetensors(path, read_input(path))
 
 
-def state_arrays(state: State) -> dict[str, Integers]:
-    """`layers.{l}.weight` [d_out, d_in] and `layers.{l}.bias` [d_out], named and laid out as in PyTorch."""
+def state_arrays(state: State, bias: bool = True) -> dict[str, Integers]:
+    """`layers.{l}.weight` [d_out, d_in] and `layers.{l}.bias` [d_out], named and laid out as in PyTorch; without `bias`
+    weights alone."""
     named: dict[str, Integers] = {}
-    for layer, (weight, bias) in enumerate(zip(state.weights, state.biases, strict=True)):
+    for layer, (weight, shift) in enumerate(zip(state.weights, state.biases, strict=True)):
         named[f"layers.{layer}.weight"] = weight.T
-        named[f"layers.{layer}.bias"] = bias
+        if bias:
+            named[f"layers.{layer}.bias"] = shift
     return named
 
 
@@ -286,7 +288,8 @@ def load_state(path: Path, p: Parameters) -> State:
     bits.
     """
     arrays = load_arrays(path)
-    expected = {f"layers.{k}.{part}" for k in range(p.layers) for part in ("weight", "bias")}
+    parts = ("weight", "bias") if p.bias else ("weight",)
+    expected = {f"layers.{k}.{part}" for k in range(p.layers) for part in parts}
     if set(arrays) != expected:
         raise InputInvalid(
             f"{path}: missing tensors {sorted(expected - set(arrays))}, unexpected "
@@ -295,7 +298,8 @@ def load_state(path: Path, p: Parameters) -> State:
     weights, biases = [], []
     for k, (d_in, d_out) in enumerate(pairwise(p.widths)):
         weights.append(_tensor(path, arrays, f"layers.{k}.weight", (d_out, d_in), p).T.copy())
-        biases.append(_tensor(path, arrays, f"layers.{k}.bias", (d_out,), p))
+        zero = np.zeros(d_out, dtype=np.int64)
+        biases.append(_tensor(path, arrays, f"layers.{k}.bias", (d_out,), p) if p.bias else zero)
     return State(tuple(weights), tuple(biases))
 
 

@@ -4,11 +4,13 @@ Notation of docs/protocol.md, for layers l = 0..L-1 with widths d_0..d_L, batch 
 (activations), 2^g (gradients), 2^w (weights, w = a + g + e). A_0 is the batch of inputs at scale 2^a:
 
     Z_l = A_l W_l + 2^a bias_l        Y_l = floor(Z_l / 2^w + 1/2)      R_l = Z_l - 2^w Y_l + 2^(w-1)
-    D_l = [Y_l > 0]                   A_(l+1) = Y_l * D_l               (hidden layers, l < L-1)
+    D_l = [Y_l > 0]                   A_(l+1) = Y_l * D_l               (hidden layers, l < L-1; ReLU)
     G_(L-1) = 2^(g-a) * (Y_(L-1) - 2^(a-target_bits) * target)
     GA_l = floor(G_l W_l^T / 2^w + 1/2)    G_(l-1) = GA_l * D_(l-1)     (l = L-1..1, remainder RG_l as above)
     W_l <- W_l - A_l^T G_l            bias_l <- bias_l - 2^a * sum_b G_l
 
+Other activations (`prover.activations`) take A_(l+1) and the slope D_l from tables, and G_(l-1) is GA_l D_(l-1) at the
+slope's scale, rounded. Networks without bias keep biases of zero.
 The loss is half the sum of squares, averaged over the batch (`prover.loss` has cross entropy), and lr / B = 2^-e; with
 learning-rate multipliers k_t both updates carry the factor k_t. Gradients use the weights from before the update, and
 the update needs no rounding.
@@ -26,7 +28,9 @@ import numpy as np
 
 from verifier.initial import public_weights
 from verifier.statement import Parameters
+from verifier.tables import SLOPE_BITS
 
+from .activations import activate, chain
 from .errors import InputInvalid, OutOfRange
 from .exact import LIMIT_BITS, Integers, bits_needed, matmul_exact, round_half_up, threads_for
 from .loss import loss_gradient, squared_error
@@ -53,7 +57,8 @@ class Trace:
     """Every integer of T steps. Lists run over layers; `GA` and `RG` start at layer 1.
 
     inputs [T,B,d_0], targets [T,B,d_L], indices [T,B]; Y, R, G: [T,B,d_(l+1)] for every layer; D: the same
-    for hidden layers; A: [T,B,d_l] for every layer (A[0] is inputs); GA, RG: [T,B,d_l] for layers 1..L-1.
+    for hidden layers, ReLU's bit or the slope; A: [T,B,d_l] for every layer (A[0] is inputs); GA, RG: [T,B,d_l]
+    for layers 1..L-1.
     """
 
     initial: State
@@ -145,9 +150,9 @@ def _forward(
         run.Y.append(y)
         run.R.append(r)
         if not last:
-            d = (y > 0).astype(np.int64)
+            a, d = activate(y, p)
             run.D.append(d)
-            run.A.append(y * d)
+            run.A.append(a)
     return run
 
 
@@ -160,7 +165,9 @@ def _backward(p: Parameters, weights: Sequence[Integers], target: Integers, run:
     for layer in range(last, 0, -1):
         ga, rg = round_half_up(watch.product("G W^T", layer, g, weights[layer].T), p.weight_bits)
         watch.see("backward", layer, ga)
-        g = ga * run.D[layer - 1]
+        g, _ = chain(ga, run.D[layer - 1], p)
+        if p.activation != "relu":
+            watch.see("backward", layer, g)
         gradients.append(g)
         rounded.append(ga)
         remainders.append(rg)
@@ -172,9 +179,11 @@ def _update(p: Parameters, weights: list[Integers], biases: list[Integers], run:
     for layer in range(p.layers):
         change = watch.product("A^T G", layer, run.A[layer].T, run.G[layer])
         weights[layer] -= watch.scaled("rate A^T G", layer, change, rate)
+        watch.see("weight", layer, weights[layer])
+        if not p.bias:
+            continue
         total = watch.product("sum of G", layer, np.ones((1, len(run.G[layer])), dtype=np.int64), run.G[layer])[0]
         biases[layer] -= watch.scaled("2^a rate sum of G", layer, total, rate << p.activation_bits)
-        watch.see("weight", layer, weights[layer])
         watch.see("weight", layer, biases[layer])
 
 
@@ -189,6 +198,8 @@ def _validate(
         (d,) for d in p.widths[1:]
     ]:
         raise InputInvalid(f"the initial state has weights of shapes {shapes}, the layers are {p.widths}")
+    if not p.bias and any(bias.any() for bias in initial.biases):
+        raise InputInvalid("the initial state has biases that are not zero, the network has none")
     if inputs.ndim != 2 or inputs.shape[1] != p.widths[0] or not len(inputs):
         raise InputInvalid(f"inputs have shape {inputs.shape}, expected [n, {p.widths[0]}] with n > 0")
     if targets.shape != (len(inputs), p.widths[-1]):
@@ -328,10 +339,15 @@ def predict(state: State, parameters: Parameters, inputs: Integers) -> Integers:
 
 
 def unbounded(p: Parameters) -> Parameters:
-    """The same run with ranges as wide as the trainer's own integers: what a dry run observes with."""
+    """The same run with ranges as wide as the trainer's own integers: what a dry run observes with.
+
+    Activations from tables keep to the 16 bits of the largest table, and gradients leave room for their slope.
+    """
     wide: dict[str, Any] = {
         f"{name}_width": LIMIT_BITS - 1 for name in ("input", "activation", "output", "backward", "weight")
     }
+    if p.activation != "relu":
+        wide |= {"activation_width": 16, "backward_width": LIMIT_BITS - 2 - SLOPE_BITS}
     if p.loss == "mse":
         wide["error_width"] = LIMIT_BITS - 1 - (p.gradient_bits - p.activation_bits)
     if p.target == "values":

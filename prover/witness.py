@@ -13,8 +13,9 @@ from verifier.field import P
 from verifier.relation import Axis, Form, Lookup, Relation, limb_widths
 from verifier.relation import Table as LookupTable
 from verifier.statement import Parameters
-from verifier.tables import second_column
+from verifier.tables import SLOPE_BITS, second_column
 
+from .activations import activate, chain
 from .backends.interface import Backend, Table
 from .errors import WitnessUnsatisfied
 from .loss import cross_entropy
@@ -25,6 +26,10 @@ Integers = NDArray[np.int64]
 
 class Forward(Protocol):
     """What a forward pass leaves, by layer."""
+
+    @property
+    def A(self) -> list[Integers]:
+        """Inputs and activations."""
 
     @property
     def Y(self) -> list[Integers]:
@@ -81,7 +86,8 @@ def state_integers(state: State, prefix: str, relation: Relation) -> dict[str, I
     if not relation.group(prefix):
         return {}
     for l in range(p.layers):
-        for name, values in ((f"W{l}", state.weights[l]), (f"b{l}", state.biases[l])):
+        named = ((f"W{l}", state.weights[l]), (f"b{l}", state.biases[l]))
+        for name, values in named if p.bias else named[:1]:
             for k, limb in enumerate(limbs(values + (1 << (p.weight_width - 1)), p.weight_width, p)):
                 tensor = relation.tensors[f"{prefix}.{name}.{k}"]
                 out[tensor.name] = pad(limb, tensor.axes)
@@ -95,13 +101,13 @@ def data_integers(inputs: Integers, targets: Integers, relation: Relation) -> di
 
 
 def forward_integers(run: Forward, relation: Relation) -> dict[str, Integers]:
-    """The tensors of a forward pass, [T, B, width] each: rounded values, remainders' limbs, ReLU bits."""
+    """The tensors of a forward pass, [T, B, width] each: values, remainders' limbs, ReLU bits or activations."""
     p, whole = relation.parameters, {}
     for l in range(p.layers):
         whole[f"Y{l}"] = run.Y[l]
         whole |= {f"R{l}.{k}": limb for k, limb in enumerate(limbs(run.R[l], p.weight_bits, p))}
         if l < p.layers - 1:
-            whole[f"D{l}"] = run.D[l]
+            whole |= {f"D{l}": run.D[l]} if p.activation == "relu" else {f"act{l}": run.A[l + 1]}
     return whole
 
 
@@ -114,7 +120,18 @@ def batch_integers(trace: Trace, relation: Relation) -> dict[str, Integers]:
         whole[f"GA{l}"] = trace.GA[l - 1]
         whole |= {f"RG{l}.{k}": limb for k, limb in enumerate(limbs(trace.RG[l - 1], p.weight_bits, p))}
     out = {name: pad(values, axes[name].axes) for name, values in whole.items()}
-    return out | loss_integers(out[f"Y{p.layers - 1}"], relation)
+    return out | slope_integers(out, relation) | loss_integers(out[f"Y{p.layers - 1}"], relation)
+
+
+def slope_integers(flat: Mapping[str, Integers], relation: Relation) -> dict[str, Integers]:
+    """The backward tensors that only activations from tables have, from the padded flat Y and GA: padding follows the
+    same formulas, so that the slope is there what it is at zero, grad is zero and rest one half."""
+    p, out = relation.parameters, {}
+    for l in range(p.layers - 1 if p.activation != "relu" else 0):
+        _, out[f"slope{l}"] = activate(flat[f"Y{l}"], p)
+        out[f"grad{l}"], rest = chain(flat[f"GA{l + 1}"], out[f"slope{l}"], p)
+        out |= {f"rest{l}.{k}": limb for k, limb in enumerate(limbs(rest, SLOPE_BITS, p))}
+    return out
 
 
 def loss_integers(output: Integers, relation: Relation) -> dict[str, Integers]:

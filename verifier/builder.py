@@ -1,4 +1,4 @@
-"""How a relation of a network is put together: tensors, lookups, the forward pass, states and data."""
+"""How a relation is put together: tensors, definitions, lookups and identities by name, and the data set."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from .relation import (
     Identity,
     Lookup,
     Masked,
-    Part,
     Relation,
     Selection,
     Table,
@@ -37,13 +36,16 @@ class Builder:
         self.totals: list[Total] = []
 
     def tensor(self, name: str, group: str, *axes: Axis) -> str:
+        """A committed tensor of a group."""
         self.tensors[name] = Tensor(name, group, axes)
         return name
 
     def define(self, name: str, feature: Axis, form: Form) -> None:
+        """A derived tensor over (t, b, feature): `form` inside the public sizes, zero in the padding."""
         self.masked[name] = Masked(name, (self.t, self.b, feature), form)
 
     def batch_tensor(self, name: str, feature: Axis) -> str:
+        """A committed tensor of the witness over (t, b, feature)."""
         return self.tensor(name, "witness", self.t, self.b, feature)
 
     def limbs(self, name: str, group: str, width: int, axes: tuple[Axis, ...], checked: bool) -> Form:
@@ -57,6 +59,7 @@ class Builder:
         return linear(*terms)
 
     def range(self, name: str, form: Form, bits: int, shift: int) -> None:
+        """form + shift in [0, 2^bits) at every entry."""
         self.lookups.append(Lookup(f"range:{name}", Table("range", bits), form, shift))
 
     def relation(self, einsums: list[Einsum], histories: dict[str, History], finals: tuple[str, ...]) -> Relation:
@@ -78,92 +81,8 @@ class Builder:
         return collected
 
     def signed(self, name: str, form: Form, width: int) -> None:
+        """form in [-2^(width-1), 2^(width-1)) at every entry."""
         self.range(name, form, width, 1 << (width - 1))
-
-
-def _inputs(build: Builder) -> None:
-    x = build.batch_tensor("input", build.f[0])
-    build.signed(x, linear((1, x)), build.p.input_width)
-    build.define("A0", build.f[0], linear((1, x)))
-
-
-def forward(build: Builder) -> list[Einsum]:
-    """Inputs, and per layer Y, D and the forward remainder with their lookups; returns the layers' einsums."""
-    p, t, b, f = build.p, build.t, build.b, build.f
-    last, w = p.layers - 1, p.weight_bits
-    einsums: list[Einsum] = []
-    rounding = -(1 << (w - 1))
-    _inputs(build)
-    for l in range(p.layers):
-        y = build.batch_tensor(f"Y{l}", f[l + 1])
-        remainder = build.limbs(f"R{l}", "witness", w, (t, b, f[l + 1]), checked=True)
-        if l < last:
-            d = build.batch_tensor(f"D{l}", f[l + 1])
-            build.lookups.append(
-                Lookup(
-                    f"relu:{y}",
-                    Table("relu", p.activation_width),
-                    linear((1, y)),
-                    1 << (p.activation_width - 1),
-                    linear((1, d)),
-                )
-            )
-            build.define(f"A{l + 1}", f[l + 1], Form(((1, (y, d)),)))
-        else:
-            build.signed(y, linear((1, y)), p.output_width)
-        einsums.append(
-            Einsum(
-                f"forward:{l}",
-                Form(((1 << w, (y,)), *remainder.terms)),
-                (t, b, f[l + 1]),
-                rounding,
-                f"A{l}",
-                f"W{l}",
-                False,
-                f"b{l}",
-            )
-        )
-    return einsums
-
-
-def targets(build: Builder) -> str:
-    """The targets with their ranges; one-hot ones are 0 or 1 and sum to one."""
-    p, axes = build.p, (build.t, build.b, build.f[-1])
-    target = build.batch_tensor("target", build.f[-1])
-    if p.target == "one-hot":
-        build.range(target, linear((1, target)), 1, 0)
-        build.identities.append(Identity("one-hot", axes, (Part(1, (target,), True),), 1, masked=True))
-    else:
-        build.signed(target, linear((1, target)), p.target_width)
-    return target
-
-
-def states(build: Builder, moving: bool = True) -> dict[str, History]:
-    """Every weight matrix and bias: first state, last state, and the gradients between, unless nothing moves."""
-    p, histories = build.p, {}
-    for l in range(p.layers):
-        rows, columns = build.f[l], build.f[l + 1]
-        for name, axes in ((f"W{l}", (rows, columns)), (f"b{l}", (columns,))):
-            initial = None
-            if p.initial == "committed":
-                initial = build.limbs(f"initial.{name}", "initial", p.weight_width, axes, checked=True)
-            final = None
-            if moving:
-                final = build.limbs(f"final.{name}", "final", p.weight_width, axes, checked=False)
-            is_bias = len(axes) == 1
-            histories[name] = History(
-                name,
-                None if is_bias else rows,
-                columns,
-                initial,
-                final,
-                1 << (p.weight_width - 1),
-                None if is_bias else f"A{l}",
-                f"G{l}" if moving else None,
-                1 << p.activation_bits if is_bias else 1,
-                l,
-            )
-    return histories
 
 
 def data(build: Builder) -> tuple[Selection, ...]:

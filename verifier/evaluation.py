@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .builder import Builder, forward, states, targets
+from .builder import Builder
+from .network import forward, states, targets
 from .relation import Identity, Lookup, Part, Relation, Table, Total, linear
 from .statement import Statement
 

@@ -1,4 +1,4 @@
-"""A relation as data: named tensors and the claims that tie them. `training.py` writes the one of a ReLU network.
+"""A relation as data: named tensors and the claims that tie them. `training.py` writes the one of a network.
 
 Three kinds of claim are made about committed tensors:
 
@@ -80,11 +80,15 @@ class History:
     layer: int
 
 
+KINDS = ("range", "relu", "exp", "leaky-relu", "leaky-relu-slope", "silu", "silu-slope")
+
+
 @dataclass(frozen=True)
 class Table:
     """A public table of 2^bits rows (u, f(u)), u in [0, 2^bits); `tables.py` gives f.
 
-    `range` has f = 0, `relu` has f = [u > 2^(bits-1)], `exp` has f = round(top * exp(-u / 2^scale)).
+    `range` has f = 0, `relu` has f = [u > 2^(bits-1)], `exp` has f = round(top * exp(-u / 2^scale)). The others are
+    activations and their slopes, functions of u - 2^(bits-1) at scale 2^scale; see `tables.py`.
     """
 
     kind: str
@@ -100,7 +104,7 @@ class Table:
     @property
     def identity(self) -> int:
         """Distinct for distinct tables; compressed with the rows, so that no row of another table matches."""
-        return {"range": 0, "relu": 64, "exp": 128}[self.kind] + self.bits
+        return 64 * KINDS.index(self.kind) + self.bits
 
 
 @dataclass(frozen=True)

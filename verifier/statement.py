@@ -14,7 +14,7 @@ from .schedule import batches, schedule_seed
 FORMAT = "zkgrad-statement/1"
 MAX_BYTES = 1 << 20
 LOSSES = ("mse", "ce")
-ACTIVATIONS = ("relu",)
+ACTIVATIONS = ("relu", "leaky-relu", "silu")
 OPTIMIZERS = ("sgd",)
 TARGETS = ("one-hot", "values")
 INITIALS = ("committed", "public-seed")
@@ -28,7 +28,8 @@ class Parameters:
     Integers: activations at scale 2^a (`activation_bits`), gradients at 2^g (`gradient_bits`), weights at 2^w with
     w = a + g + e; step t is W <- W - k_t A^T G exactly, so that its lr / batch = k_t 2^-e (`rate_bits` = e). The
     multipliers k_t are `rates`: one for all steps, or one a step. With `initial` = "public-seed" the first state is
-    not committed but expanded from a seed, which stands in the place of its root; see `initial.py`.
+    not committed but expanded from a seed, which stands in the place of its root; see `initial.py`. Without `bias`
+    layers are Z = A W, and states are weight matrices alone.
     Widths are bits of a signed two's-complement range [-2^(width-1), 2^(width-1)) proven for every entry; the one
     exception is target_width = 1 of one-hot targets, proven to be 0 or 1. Targets stand at scale 2^target_bits.
     """
@@ -62,6 +63,7 @@ class Parameters:
     rates: tuple[int, ...] = (1,)
     initial: str = "committed"
     task: str = "training"
+    bias: bool = True
 
     def rate(self, step: int) -> int:
         """k_t of a step counted from this segment's first, 0 <= step < steps."""
@@ -161,6 +163,7 @@ def _parameters_document(p: Parameters) -> dict[str, Any]:
     document["model"]["widths"] = list(p.widths)
     for field, (section, key, *_) in (_CHOICES | _INTEGERS).items():
         document[section][key] = getattr(p, field)
+    document["model"]["bias"] = p.bias
     document["training"]["rates"] = list(p.rates)
     document["protocol"]["zero_knowledge"] = p.zero_knowledge
     return document
@@ -237,9 +240,10 @@ def _build(document: dict[str, Any]) -> Statement:
         fields[field] = _section(document, section).get(key)
         if fields[field] not in choices:
             raise MalformedStatement(f"{section}.{key} must be one of {', '.join(choices)}")
-    fields["zero_knowledge"] = _section(document, "protocol").get("zero_knowledge")
-    if not isinstance(fields["zero_knowledge"], bool):
-        raise MalformedStatement("protocol.zero_knowledge must be true or false")
+    for field, section in (("zero_knowledge", "protocol"), ("bias", "model")):
+        fields[field] = _section(document, section).get(field)
+        if not isinstance(fields[field], bool):
+            raise MalformedStatement(f"{section}.{field} must be true or false")
     fields["rates"] = _rates(_section(document, "training").get("rates"), fields["steps"])
     commitments = {
         field: _hex32(_section(document, section).get(key), f"{section}.{key}")

@@ -1,21 +1,23 @@
-"""The relation of training a ReLU network, and the bounds that keep its integers from wrapping around the field."""
+"""The relation of training a network, and the bounds that keep its integers from wrapping around the field."""
 
 from __future__ import annotations
 
-from .builder import Builder, forward, states, targets
+from .activations import chain, chain_bound
+from .builder import Builder
 from .errors import ParametersUnsafe
 from .evaluation import accuracy_relation
 from .field import P
 from .initial import bound as initial_bound
+from .network import forward, states, targets
 from .relation import Einsum, Form, Identity, Lookup, Part, Relation, Table, linear
 from .statement import Parameters, Statement
 
 
 def training_relation(statement: Statement) -> Relation:
-    """The relation of T steps of integer SGD on a ReLU network; of an accuracy, if that is the statement's task.
+    """The relation of T steps of integer SGD on a network of full layers; of an accuracy, if that is the task.
 
-    Tensors per layer l: Y (rounded pre-activation), D = [Y > 0] (hidden layers), limbs of the forward remainder,
-    GA (rounded gradient at the layer's input) and limbs of its remainder. A and G are derived, never committed.
+    Tensors per layer l: Y (rounded pre-activation), limbs of the forward remainder, those of the activation
+    (`activations.py`), GA (rounded gradient at the layer's input), limbs of its remainder. A and G are derived.
     """
     if statement.parameters.task == "accuracy":
         return accuracy_relation(statement)
@@ -33,7 +35,7 @@ def training_relation(statement: Statement) -> Relation:
         ga = build.batch_tensor(f"GA{l}", f[l])
         remainder = build.limbs(f"RG{l}", "witness", w, (t, b, f[l]), checked=True)
         build.signed(ga, linear((1, ga)), p.backward_width)
-        build.define(f"G{l - 1}", f[l], Form(((1, (ga, f"D{l - 1}")),)))
+        chain(build, l - 1)
         einsums.append(
             Einsum(
                 f"backward:{l}",
@@ -107,7 +109,7 @@ def integer_bounds(p: Parameters) -> dict[str, int]:
         a = 1 << ((p.input_width if l == 0 else p.activation_width) - 1)
         g = largest_error if l == last else 1 << (p.backward_width - 1)
         weight = (1 << (p.weight_width - 1)) + moves * p.batch * a * g
-        bias = (1 << (p.weight_width - 1)) + ((moves * p.batch * g) << p.activation_bits)
+        bias = (1 << (p.weight_width - 1)) + ((moves * p.batch * g) << p.activation_bits) if p.bias else 0
         y_width = p.output_width if l == last else p.activation_width
         output = (1 << (p.weight_bits + y_width)) + (1 << p.weight_bits)
         bounds[f"weights of layer {l}"] = max(weight, bias)
@@ -115,6 +117,8 @@ def integer_bounds(p: Parameters) -> dict[str, int]:
         if l and moves:
             back = (1 << (p.weight_bits + p.backward_width)) + (1 << p.weight_bits)
             bounds[f"backward sums of layer {l}"] = p.widths[l + 1] * g * weight + back
+            if p.activation != "relu":
+                bounds[f"slope products of layer {l}"] = chain_bound(p)
     return bounds
 
 

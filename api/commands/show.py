@@ -14,6 +14,8 @@ from .. import chains
 from ..console import Json, answer
 from .train import rates_text
 
+ACTIVATION_NAMES = {"relu": "ReLU", "leaky-relu": "leaky ReLU (slope 1/8)", "silu": "SiLU (a public table)"}
+
 
 def register(app: typer.Typer) -> None:
     """Adds the verb of this file."""
@@ -71,12 +73,12 @@ def sentences(s: Statement, segments: int = 1) -> tuple[list[str], list[str]]:
     if p.task == "accuracy":
         return _accuracy_sentences(s)
     loss = "mean squared error" if p.loss == "mse" else "softmax cross entropy"
-    network = " → ".join(map(str, p.widths))
+    network = " → ".join(map(str, p.widths)) + ("" if p.bias else " without biases")
     last = p.first_step + p.steps
     targets = "class labels (one-hot, checked)" if p.target == "one-hot" else "real-valued targets"
     start = "a committed initial state" if p.initial == "committed" else "the initial state of a public seed"
     claimed = [
-        f"A network with layers {network}, ReLU between them, was trained from {start} "
+        f"A network with layers {network}, {ACTIVATION_NAMES[p.activation]} between them, was trained from {start} "
         f"({s.initial_root.hex()[:16]}…) to a committed final state ({s.final_root.hex()[:16]}…).",
         f"It took steps {p.first_step + 1} to {last} of plain gradient descent: {rates_text(p)}, "
         "batches of "

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from verifier.statement import Parameters, Statement
+from verifier.statement import ACTIVATIONS, Parameters, Statement
 
 from .. import chains, runs, training
 from ..backend import default_backend
@@ -22,6 +22,8 @@ Layers = Annotated[str | None, typer.Option(help="Widths from input to output, a
 Loss = Annotated[
     str, typer.Option(help="mse: half the sum of squares; ce: softmax cross entropy; averaged over the batch.")
 ]
+Activation = Annotated[str, typer.Option(help="Between layers: relu, leaky-relu (slope 1/8) or silu.")]
+Bias = Annotated[bool, typer.Option("--bias/--no-bias", help="Whether layers have biases.")]
 Batch = Annotated[int, typer.Option(help="Samples a step.")]
 Steps = Annotated[int, typer.Option(help="Steps. More than fit in one proof are proven in segments.")]
 SegmentSteps = Annotated[
@@ -61,6 +63,8 @@ def _options(data: Path | None, layers: str | None, **more: Any) -> Options:
         raise UsageError("--data and --layers are needed")
     if more["loss"] not in ("mse", "ce"):
         raise UsageError(f"--loss {more['loss']!r}: mse or ce")
+    if more["activation"] not in ACTIVATIONS:
+        raise UsageError(f"--activation {more['activation']!r}: {', '.join(ACTIVATIONS)}")
     if more["target"] not in ("one-hot", "values"):
         raise UsageError(f"--target {more['target']!r}: one-hot or values")
     if more["security"] not in (100, 128):
@@ -82,6 +86,8 @@ def train(
     data: Data = None,
     layers: Layers = None,
     loss: Loss = "mse",
+    activation: Activation = "relu",
+    bias: Bias = True,
     batch: Batch = 64,
     steps: Steps = 32,
     lr: Rate = "0.0625",
@@ -121,6 +127,8 @@ def train(
         steps=steps,
         rates=lr,
         loss=loss,
+        activation=activation,
+        bias=bias,
         target=target,
         label=label,
         header=header,
@@ -147,6 +155,8 @@ def commit(
     data: Data = None,
     layers: Layers = None,
     loss: Loss = "mse",
+    activation: Activation = "relu",
+    bias: Bias = True,
     batch: Batch = 64,
     steps: Steps = 32,
     lr: Rate = "0.0625",
@@ -175,6 +185,8 @@ def commit(
         steps=steps,
         rates=lr,
         loss=loss,
+        activation=activation,
+        bias=bias,
         target=target,
         label=label,
         header=header,

@@ -136,12 +136,12 @@ def test_swapped_with_another_proof_of_the_statement() -> None:
 
 # Another value of every field of the parameters; choices with one value can only be misspelt.
 OTHER_PARAMETERS: dict[str, object] = {
-    "widths": (5, 8, 3), "activation": "tanh", "loss": "hinge", "optimizer": "adam", "target": "values",
+    "widths": (5, 8, 3), "activation": "silu", "loss": "hinge", "optimizer": "adam", "target": "values",
     "batch": 4, "steps": 1, "first_step": 1, "rate_bits": 5, "activation_bits": 4, "gradient_bits": 5, "target_bits": 1,
     "input_width": 5, "target_width": 2, "activation_width": 5, "output_width": 5, "backward_width": 5,
     "error_width": 5, "weight_width": 18, "table_bits": 7, "row_bits": 5, "blowup_bits": 5, "data_openings": 2,
     "state_openings": 2, "security_bits": 5, "zero_knowledge": False, "rates": (2,),
-    "initial": "public-seed", "task": "accuracy"}
+    "initial": "public-seed", "task": "accuracy", "bias": False}
 OTHER_STATEMENT: dict[str, object] = {
     "samples": 11, "data_root": bytes(32), "initial_root": bytes(32), "final_root": bytes(32),
     "origin_root": bytes(32), "nonce": b"\1" * 32, "correct": 3}
