@@ -18,7 +18,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny run with one opening of its states."""
     folder = tmp_path_factory.mktemp("accuracy")
     (folder / "data.csv").write_text(DATA)
-    options = ["--data", str(folder / "data.csv"), "--layers", "2-4-3", "--batch", "4", "--steps", "2", "--lr", "0.0625"]
+    data = str(folder / "data.csv")
+    options = ["--data", data, "--layers", "2-4-3", "--batch", "4", "--steps", "2", "--lr", "0.0625"]
     assert run(["train", *options, "--security", "100", "--state-openings", "1", "--out", str(folder / "run")]) == 0
     return folder
 
