@@ -160,6 +160,8 @@ class Trainer:
         trace = train(statement.parameters, initial, self._inputs, self._targets, statement.batches(), on_step)
         trace = dataclasses.replace(trace, final=self._state(number + 1, statement.parameters))
         groups = {"data": "data", "initial": state_group(number), "final": state_group(number + 1)}
+        if statement.parameters.initial != "committed":
+            del groups["initial"]  # a public first state is not committed
         lacking = [name for name in groups.values() if name not in self._openings]
         if lacking:
             raise RunFolderError(f"{self._folder / runs.OPENINGS} lacks {', '.join(lacking)}")

@@ -4,6 +4,7 @@ verbs."""
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from prover.files import write_atomic
 from prover.model_io import Dataset, load_data, load_state, save_weights
 from prover.plan import least_segments, plan_segments
 from prover.session import commit_final, commit_start
-from prover.trainer import Progress, State, outputs, predict, train
+from prover.trainer import Progress, State, outputs, predict, public_state, train
 from prover.trainer import run as train_on
 from verifier.statement import Parameters, Statement
 
@@ -64,6 +65,7 @@ class Options:
     text: bytes | None = None
     activation: str = "relu"
     bias: bool = True
+    seed: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,18 @@ def parse_rates(text: str, steps: int) -> float | list[float]:
     if len(rates) != steps:
         raise UsageError(f"--lr {text!r} covers {len(rates)} steps, --steps says {steps}")
     return rates
+
+
+def parse_seed(text: str) -> bytes:
+    """seed:HEX (64 digits), or seed alone for a fresh one: the public seed of the first weights."""
+    digits = text.partition(":")[2]
+    try:
+        seed = bytes.fromhex(digits) if digits else secrets.token_bytes(32)
+    except ValueError:
+        seed = b""
+    if len(seed) != 32:
+        raise UsageError(f"--init {text!r}: give seed, or seed: and 64 hexadecimal digits")
+    return seed
 
 
 def parse_nonce(text: str | None) -> bytes:
@@ -195,16 +209,20 @@ def begin(options: Options, backend: Backend, stages: Stages) -> Committed:
     draft = _draft(options, widths)
     stages.stage("read data")
     settings, inputs, targets = _read(options, widths, draft)
-    initial = (
-        initial_state(widths, draft.weight_bits) if options.initial is None else load_state(options.initial, draft)
-    )
+    if options.seed is not None:
+        draft = dataclasses.replace(draft, initial="public-seed")
+        initial = public_state(draft, options.seed)
+    elif options.initial is not None:
+        initial = load_state(options.initial, draft)
+    else:
+        initial = initial_state(widths, draft.weight_bits)
     least_segments(draft, len(inputs))  # refuses, before any work, a run that no verifier would draw the schedule of
     stages.stage("dry run")
     chosen, _ = choose_parameters(draft, initial, inputs, targets, stages.counter(draft.steps))
     stages.stage("plan")
     parts = _segments(options, chosen, len(inputs))
     stages.stage("commit data and initial state")
-    statement, blindings = commit_start(backend, parts[0], inputs, targets, initial)
+    statement, blindings = commit_start(backend, parts[0], inputs, targets, initial, seed=options.seed)
     return Committed(statement, parts, settings, inputs, targets, initial, dict(blindings))
 
 

@@ -229,7 +229,7 @@ def _report(run: Path, segment: Segment, made: tuple[Verdict, int], target: Path
         f"proved in {seconds(shown.total())}: {size(length)}, {verdict.security_bits:.1f} bits, "
         + ("zero knowledge" if verdict.zero_knowledge else "NOT zero knowledge"),
         f"wrote {target}; openings left: " + ", ".join(f"{name} {count}" for name, count in left.items()),
-        f"next: zkgrad verify {run} --expect-params {result['params_digest']}",
+        f"next: zkgrad verify {run} --expect-statement {result['statement_digest']}",
     ]
     answer(result, lines, as_json)
 

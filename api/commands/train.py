@@ -37,7 +37,10 @@ Label = Annotated[str | None, typer.Option(help="Label column by name or number 
 Header = Annotated[bool | None, typer.Option("--header/--no-header", help="Whether a CSV starts with names.")]
 Scale = Annotated[str, typer.Option(help="Features are divided by this; auto: their largest magnitude.")]
 TargetScale = Annotated[str, typer.Option(help="Real targets are divided by this; auto as for features.")]
-Init = Annotated[Path | None, typer.Option("--init", help="Initial weights (safetensors). Default: fresh, random.")]
+Init = Annotated[
+    str | None,
+    typer.Option("--init", help="Initial weights: a safetensors file; seed or seed:HEX: public ones. Default: secret."),
+]
 ABits = Annotated[int, typer.Option("--activation-bits", help="Binary digits after the point of activations.")]
 GBits = Annotated[int, typer.Option("--gradient-bits", help="The same of gradients.")]
 Security = Annotated[int, typer.Option(help="Provable bits of security: 128 or 100.")]
@@ -73,7 +76,10 @@ def _options(data: Path | None, layers: str | None, **more: Any) -> Options:
         if more[name] is not None and not 1 <= more[name] <= high:
             raise UsageError(f"--{name.replace('_', '-')} {more[name]}: from 1 to {high}")
     text = sys.stdin.buffer.read() if str(data) == "-" else None
-    return Options(data=data, layers=layers, text=text, **more)
+    init = more.pop("initial")
+    seed = training.parse_seed(init) if init is not None and init.partition(":")[0] == "seed" else None
+    initial = Path(init) if init is not None and seed is None else None
+    return Options(data=data, layers=layers, text=text, initial=initial, seed=seed, **more)
 
 
 def _folder(out: Path | None) -> Path:
