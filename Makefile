@@ -20,7 +20,7 @@ check: setup
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # What needs more than the checkout: builds the wheel and uses it in fresh environments. A skip is a failure here.
 test-services: setup
