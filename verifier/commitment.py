@@ -24,6 +24,7 @@ from .statement import Parameters
 MARGIN_BITS = 2  # the query term alone aims this far below the security asked for, to leave room for the others
 _LIMB = 192
 _MASK = (1 << _LIMB) - 1
+_TOGETHER = 16
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,8 @@ def evaluate_on_subgroup(coefficients: Sequence[Ext], point: Sequence[Ext]) -> E
     b_j = (1 - x)(a_j + a_{j+N/2}) + x w^j (a_j - a_{j+N/2}), since w^{(2i + e) j} = w^{2ij} w^{ej}.
     """
     size = 1 << len(point)
+    if not any(map(any, coefficients)):
+        return ZERO  # what a recorder sees
     values = list(coefficients[:size])
     for k in range(size, len(coefficients)):
         values[k % size] = values[k % size] + coefficients[k]
@@ -256,17 +259,26 @@ def unpack(value: int) -> Ext:
 
 
 def evaluate_polynomial(coefficients: Sequence[Ext], points: Sequence[int]) -> list[Ext]:
-    """f(x) for each x in F: packed inner products with x^0 .. x^(m-1) a block, Horner over the blocks."""
+    """f(x) for each x in F, several points at a time: their powers x^0 .. x^(m-1) stand side by side in one integer, so
+    that a product with a coefficient serves all of them; Horner over the blocks of m coefficients."""
     size = max(1, 1 << (len(coefficients).bit_length() // 2 + 1))
-    packed = [pack(c) for c in coefficients]
-    blocks = [packed[k : k + size] for k in range(0, len(packed), size)]
-    out = []
-    for x in points:
-        powers = [1]
-        for _ in range(size - 1):
-            powers.append(powers[-1] * x % P)
-        step, value = powers[-1] * x % P, ZERO
-        for block in reversed(blocks):
-            value = value * step + unpack(sum(map(mul, block, powers)))
-        out.append(value)
+    planes = [[c[k] for c in coefficients] for k in range(3)]
+    out: list[Ext] = []
+    for first in range(0, len(points), _TOGETHER):
+        out += _evaluate_together(planes, size, points[first : first + _TOGETHER])
     return out
+
+
+def _evaluate_together(planes: Sequence[Sequence[int]], size: int, points: Sequence[int]) -> list[Ext]:
+    shifts = [_LIMB * k for k in range(len(points))]
+    powers, packed = [1] * len(points), []
+    for _ in range(size):
+        packed.append(sum(power << shift for power, shift in zip(powers, shifts, strict=True)))
+        powers = [power * x % P for power, x in zip(powers, points, strict=True)]
+    values = [[0] * len(points) for _ in planes]
+    for start in reversed(range(0, len(planes[0]), size)):
+        for plane, value in zip(planes, values, strict=True):
+            block = sum(map(mul, plane[start : start + size], packed))
+            for k, (step, shift) in enumerate(zip(powers, shifts, strict=True)):
+                value[k] = (value[k] * step + (block >> shift & _MASK)) % P
+    return [Ext(triple) for triple in zip(*values, strict=True)]
