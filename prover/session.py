@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from verifier.commitment import code_of
 from verifier.relation import Relation
-from verifier.security import shape_of
 from verifier.statement import Parameters, Statement
 from verifier.training import training_relation
 
@@ -50,7 +50,7 @@ def _commit(
     """Root and secrets of one standing group. The codeword is not kept: the prover encodes again from the
     secrets."""
     relation = training_relation(statement)
-    code = shape_of(statement, relation).code
+    code = code_of(statement.parameters)
     tensors: dict[str, Table] = {name: to_field(values) for name, values in integers.items()}
     committed = commit_group(backend, relation, code, group, tensors, randomness=randomness)
     return committed.root, committed.blinding

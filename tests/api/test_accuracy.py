@@ -19,7 +19,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("accuracy")
     (folder / "data.csv").write_text(DATA)
     data = str(folder / "data.csv")
-    options = ["--data", data, "--layers", "2-4-3", "--batch", "4", "--steps", "2", "--lr", "0.0625"]
+    options = ["--data", data, "--layers", "2-4-3", "--batch", "4", "--steps", "2", "--lr", "0.0009765625"]
     assert run(["train", *options, "--security", "100", "--state-openings", "1", "--out", str(folder / "run")]) == 0
     return folder
 

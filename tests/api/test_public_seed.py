@@ -16,7 +16,7 @@ SEED = "07" * 32
 def test_a_run_from_a_public_seed(tmp_path: Path, cut: list[str]) -> None:
     data, folder = tmp_path / "data.csv", tmp_path / "run"
     data.write_text("x,y,label\n" + "\n".join(f"{k % 5},{(3 * k) % 7},{k % 3}" for k in range(24)) + "\n")
-    options = ["--data", str(data), "--layers", "2-4-3", "--batch", "4", "--steps", "2", "--lr", "0.0625", *cut]
+    options = ["--data", str(data), "--layers", "2-4-3", "--batch", "4", "--steps", "2", "--lr", "0.0009765625", *cut]
     assert run(["train", *options, "--security", "100", "--init", f"seed:{SEED}", "--out", str(folder)]) == 0
     assert run(["prove", str(folder)]) == 0 and run(["check", str(folder)]) == 0
     assert run(["verify", str(folder), "--security", "100"]) == 0
