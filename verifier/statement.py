@@ -129,7 +129,7 @@ def _build(document: dict[str, Any]) -> Statement:
         fields[field] = _section(document, section).get(key)
         if fields[field] not in choices:
             raise MalformedStatement(f"{section}.{key} must be one of {', '.join(choices)}")
-    for field, section in (("zero_knowledge", "protocol"), ("bias", "model")):
+    for field, section in (("zero_knowledge", "protocol"), ("bias", "model"), ("nesterov", "training")):
         fields[field] = _section(document, section).get(field)
         if not isinstance(fields[field], bool):
             raise MalformedStatement(f"{section}.{field} must be true or false")
