@@ -14,7 +14,7 @@ from .backends.interface import Backend
 from .commitment import Blinding
 from .errors import InputInvalid, OutOfRange
 from .exact import Integers, bits_needed
-from .prove import Job, commit_group, prepare
+from .proving import Job, commit_group, prepare
 from .randomness import Randomness
 from .trainer import State, forward_pass
 from .witness import build_witness, data_integers, forward_integers, pad, state_integers, to_field

@@ -17,7 +17,7 @@ from verifier.training import check_bounds, integer_bounds
 
 from .choose import check_schedule, choose_rows, part_of
 from .errors import InputInvalid, OutOfMemory
-from .prove import prepare
+from .proving import prepare
 
 # Seconds an item on two cores with AVX-512, warm kernels; measured with the digits of `zkgrad demo` at 32
 # steps.

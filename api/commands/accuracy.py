@@ -12,7 +12,7 @@ from prover.errors import InputInvalid, ProverError
 from prover.evaluation import accuracy_job
 from prover.files import write_atomic
 from prover.model_io import load_data
-from prover.prove import prove as make_proof
+from prover.proving import prove as make_proof
 from verifier.check import LEAST_SECURITY
 
 from .. import chains, runs, slots, training
