@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from .channel import ReadingChannel
 from .commitment import code_of, group_rows
+from .display import Sheet
 from .errors import MalformedProof, ParametersUnsafe, StatementMismatch
 from .proof import decode_proof
 from .protocol import converse
@@ -21,7 +22,7 @@ DEFAULT_SECURITY = 128
 LEAST_SECURITY = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """A valid proof: of which statement, how securely, and whether it hides its witness."""
 
@@ -35,6 +36,28 @@ class Verdict:
     def security_bits(self) -> float:
         """-log2 of the soundness error."""
         return bits_of(self.error)
+
+    @property
+    def sheet(self) -> Sheet:
+        """The verdict for people."""
+        s, p = self.statement, self.statement.parameters
+        steps = f"steps {p.first_step + 1} to {p.first_step + p.steps}, batches of {p.batch}, loss {p.loss}"
+        rows = [
+            ("claim", steps if p.task == "training" else f"{s.correct} of {s.samples} samples classified correctly"),
+            ("network", "-".join(map(str, p.widths))),
+            ("samples", f"{s.samples:,}"),
+            ("security", f"2^-{self.security_bits:.1f}"),
+            ("zero knowledge", "yes" if self.zero_knowledge else "NO: the proof gives secrets away"),
+            ("statement", f"sha256:{self.statement_digest.hex()}"),
+            ("parameters", f"sha256:{self.parameters_digest.hex()}"),
+        ]
+        return Sheet("VALID proof; it means what its statement says, so pin the statement you expect", rows)
+
+    def __repr__(self) -> str:
+        return repr(self.sheet)
+
+    def _repr_html_(self) -> str:
+        return self.sheet._repr_html_()
 
 
 def verify(
