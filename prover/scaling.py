@@ -59,11 +59,11 @@ def choose_scaling(how: str | float, features: Floats) -> Scaling:
     InputInvalid: anything else. Columns that do not vary are left at 0 by `standard`.
     """
     if how == "standard":
-        deviations = features.std(axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            means, deviations = features.mean(axis=0), features.std(axis=0)
         # Rounding makes the deviation of equal numbers a tiny one: what does not vary is told by its extremes.
         still = features.min(axis=0) == features.max(axis=0)
-        offsets = np.where(still, features[0], features.mean(axis=0))
-        scales = np.where(still, 1.0, deviations)
+        offsets, scales = np.where(still, features[0], means), np.where(still, 1.0, deviations)
         if not (np.isfinite(offsets).all() and np.isfinite(scales).all() and (scales > 0).all()):
             raise InputInvalid("scale standard: some column's values are too large or too close together for it")
         return Scaling(tuple(offsets.tolist()), tuple(scales.tolist()))
