@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verifier.field import P
-from verifier.relation import Axis, Form, Lookup, Relation, limb_widths
+from verifier.relation import Axis, Form, History, Lookup, Relation, limb_widths
 from verifier.relation import Table as LookupTable
 from verifier.statement import Parameters
 from verifier.tables import SLOPE_BITS, second_column
@@ -203,6 +203,15 @@ def count_lookups(
     return {f"count:{table.name}": counts(table) for table in relation.tables()}
 
 
+def _spread(history: History, listed: Integers, axes: Sequence[Axis]) -> Integers:
+    """A shared state, padded and flat, from its list in offset binary."""
+    assert history.sharing is not None
+    out = np.zeros((1 if history.rows is None else 1 << axes[0].bits, 1 << axes[-1].bits), dtype=np.int64)
+    rows, columns, places = np.array(history.sharing.entries, dtype=np.int64).reshape(-1, 3).T
+    out[rows, columns] = listed[places] - history.offset
+    return out.reshape(-1)
+
+
 def build_witness(
     backend: Backend,
     relation: Relation,
@@ -218,6 +227,9 @@ def build_witness(
     states = {}
     for name, history in relation.histories.items():
         axes = [history.columns] if history.rows is None else [history.rows, history.columns]
+        if history.sharing is not None and history.initial is not None:
+            states[name] = to_field(_spread(history, evaluate_form(history.initial, integers), axes))
+            continue
         inside = pad(np.ones([axis.size for axis in axes], dtype=np.int64), axes)
         if history.initial is None:
             first = public_state(relation.parameters, seed)

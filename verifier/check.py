@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -83,11 +84,31 @@ def verify(
         raise StatementMismatch(f"statement {digest.hex()}, expected {expect_statement.hex()}")
     if expect_parameters is not None and parameters.digest() != expect_parameters:
         raise StatementMismatch(f"parameters {parameters.digest().hex()}, expected {expect_parameters.hex()}")
+    return verify_relation(
+        claim, training_relation, proof, minimum_security=minimum_security, allow_transparent=allow_transparent
+    )
+
+
+def verify_relation(
+    claim: Statement,
+    relation_of: Callable[[Statement], Relation],
+    proof: bytes,
+    *,
+    minimum_security: int = DEFAULT_SECURITY,
+    allow_transparent: bool = False,
+) -> Verdict:
+    """Checks a proof of the relation that `relation_of` makes of a statement, for relations that no task names.
+
+    Whatever the relation depends on must be in the statement or fixed by the caller: the transcript covers nothing
+    else.
+    Errors: MalformedProof, StatementMismatch, ParametersUnsafe, RejectedProof.
+    """
+    digest, parameters = claim.digest(), claim.parameters
     if not parameters.zero_knowledge and not allow_transparent:
         raise ParametersUnsafe("a transparent proof shows its scalars: it is refused unless asked for")
     check_promise(parameters, minimum_security)
     check_bounds(parameters)
-    relation = training_relation(claim)
+    relation = relation_of(claim)
     body = decode_proof(proof, digest)
     _check_size(claim, relation, len(body))
     shape = shape_of(claim, relation)

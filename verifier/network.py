@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .activations import activate
 from .builder import Builder
-from .relation import Einsum, Form, History, Identity, Part, linear
+from .relation import Axis, Einsum, Form, History, Identity, Part, Sharing, linear
 
 
 def _inputs(build: Builder) -> None:
@@ -54,15 +56,19 @@ def targets(build: Builder) -> str:
     return target
 
 
-def states(build: Builder, moving: bool = True) -> dict[str, History]:
-    """Every weight matrix and bias: first state, last state, and the gradients between, unless nothing moves."""
+def states(build: Builder, moving: bool = True, shared: Mapping[str, Sharing] | None = None) -> dict[str, History]:
+    """Every weight matrix and bias: first state, last state, and the gradients between, unless nothing moves.
+
+    `shared` gives, by name, those of a state that does not move whose weights are a shorter list's.
+    """
     p, histories = build.p, {}
     for l in range(p.layers):
         rows, columns = build.f[l], build.f[l + 1]
         for name, axes in ((f"W{l}", (rows, columns)), *([(f"b{l}", (columns,))] if p.bias else [])):
-            initial = None
+            initial, sharing = None, (shared or {}).get(name)
             if p.initial == "committed":
-                initial = build.limbs(f"initial.{name}", "initial", p.weight_width, axes, checked=True)
+                listed = (Axis("k", sharing.size),) if sharing else axes
+                initial = build.limbs(f"initial.{name}", "initial", p.weight_width, listed, checked=True)
             final = None
             if moving:
                 final = build.limbs(f"final.{name}", "final", p.weight_width, axes, checked=False)
@@ -78,5 +84,6 @@ def states(build: Builder, moving: bool = True) -> dict[str, History]:
                 f"G{l}" if moving else None,
                 1 << p.activation_bits if is_bias else 1,
                 l,
+                sharing,
             )
     return histories

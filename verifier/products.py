@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from . import initial, sumcheck
 from .channel import Channel, Hidden, Pair
-from .claims import Claim, at_axes, form_claim, inside, tail
+from .claims import Claim, Rows, Weight, at_axes, form_claim, inside, tail
 from .field import ONE, ZERO, Ext, equality, equality_table, total
-from .relation import Axis, Einsum, Form, History, Relation
+from .relation import Axis, Einsum, Form, History, Relation, Sharing
 from .statement import Parameters, Statement
 
 Point = tuple[Ext, ...]
@@ -132,11 +132,26 @@ def _final_states(channel: Channel, relation: Relation, points: Points, claims: 
 
 
 def state_claim(name: str, history: History, form: Form, rows: Point | None, columns: Point, value: Hidden) -> Claim:
-    """form - offset * I = value at an entry of a state tensor."""
+    """form - offset * I = value at an entry of a state tensor; of a shared one, summed over the list with the weight
+    that each of its entries has there."""
+    if history.sharing is not None:
+        weights = sharing_weights(history.sharing, rows or (), columns)
+        listed = Weight((Rows(Axis("k", history.sharing.size).bits, weights),))
+        return form_claim(name, value + total(w for _, w in weights) * history.offset, form, listed)
     axes = [history.columns] if history.rows is None else [history.rows, history.columns]
     where = [columns] if rows is None else [rows, columns]
     weight = at_axes(axes, where, masked=False)
     return form_claim(name, value + inside(axes, where) * history.offset, form, weight)
+
+
+def sharing_weights(sharing: Sharing, rows: Point, columns: Point) -> tuple[tuple[int, Ext], ...]:
+    """(k, sum of eq(rows, row) eq(columns, column) over the places of k): how the list makes up the shared tensor's
+    multilinear extension. One multiplication an entry."""
+    at_row, at_column = equality_table(rows), equality_table(columns)
+    weights: dict[int, Ext] = {}
+    for row, column, k in sharing.entries:
+        weights[k] = weights.get(k, ZERO) + at_row[row] * at_column[column]
+    return tuple(sorted(weights.items()))
 
 
 def _finish(

@@ -60,12 +60,25 @@ class Masked:
 
 
 @dataclass(frozen=True)
+class Sharing:
+    """A weight matrix (or a bias, of one row 0) whose entries are those of a shorter committed list, by a public map.
+
+    `entries` are (row, column, k): the weight there is the list's entry k < size. Each (row, column) appears at most
+    once, so that weights are no larger than the list's entries; a place that does not appear is zero.
+    """
+
+    size: int
+    entries: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
 class History:
     """A derived tensor over (t, i, j): W_t = initial - sum over earlier steps tau of scale * A_tau^T G_tau.
 
     `activations` is None for a bias, whose gradient is `scale` * sum_b G. `initial` is None for a public first state,
     which the verifier evaluates itself as that of `layer`; `gradients` and `final` are None for weights that stay
-    as they are. A committed state is offset binary: form - offset * [inside the public size].
+    as they are. A committed state is offset binary: form - offset * [inside the public size]. With `sharing` the form
+    is of the list that is mapped to the weights; only weights that stay as they are can be shared.
     """
 
     name: str
@@ -78,6 +91,7 @@ class History:
     gradients: str | None
     scale: int
     layer: int
+    sharing: Sharing | None = None
 
 
 KINDS = ("range", "relu", "exp", "leaky-relu", "leaky-relu-slope", "silu", "silu-slope")
