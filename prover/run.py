@@ -19,7 +19,8 @@ from verifier.chain import ChainVerdict, verify_chain
 from verifier.check import LEAST_SECURITY, Verdict, verify
 from verifier.display import Sheet
 from verifier.errors import MalformedStatement, VerifierError
-from verifier.statement import ACTIVATIONS, LOSSES, TARGETS, Parameters, Statement, parse_statement
+from verifier.parameters import ACTIVATIONS, LOSSES, TARGETS, Parameters
+from verifier.statement import Statement, parse_statement
 
 from .backends.interface import Backend
 from .choose import choose_parameters, draft_parameters, initial_state
@@ -30,6 +31,7 @@ from .model_io import Dataset, dataset_of, features_of, float_arrays, load_data,
 from .openings import Openings
 from .plan import Plan, least_segments, plan_run, plan_segments
 from .proving import prove as make_proof
+from .rates import scheduled
 from .scaling import Scaling, choose_scaling, divisor, flattened, flattened_note
 from .session import ZERO_ROOT, assemble, commit_final, commit_start
 from .trainer import Progress, State, Trace, outputs, predict, public_state
@@ -88,7 +90,7 @@ class Run:
     @property
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """The final weights as in weights.safetensors: `layers.0.weight` [d_out, d_in], ..., in PyTorch's layout."""
-        return float_arrays(self.segments[-1].final, self.parameters.weight_bits, self.parameters.bias)
+        return float_arrays(self.segments[-1].final, self.parameters.state_bits, self.parameters.bias)
 
     def predict(self, features: Any) -> NDArray[Any]:
         """Class numbers [n], or values [n, d_L] in the data's units, of the exact integer model."""
@@ -182,6 +184,11 @@ def train(
     batch: int = 64,
     steps: int = 32,
     lr: float | Sequence[float] = 0.0625,
+    schedule: str = "constant",
+    warmup: int = 0,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
     scale: str | float = "auto",
     target_scale: str | float = "auto",
     label: str | None = None,
@@ -203,7 +210,8 @@ def train(
 
     `data` is a path as for `zkgrad train --data`, or features [n, ...] with `labels`: class numbers [n], or real
     targets [n] or [n, c] with target="values". `layers` are all widths, from features to outputs. The loss is cross
-    entropy ("ce") for classes and "mse" for values unless named. `seed` (32 bytes) makes the first weights public,
+    entropy ("ce") for classes and "mse" for values unless named. `lr` is one rate, by a `schedule`, or one for each
+    step. `seed` (32 bytes) makes the first weights public,
     `initial` reads them from safetensors. `memory` limits the bytes of one proof by cutting the run into segments;
     `on_step` is told the steps done. Everything else is as in `zkgrad train --help`.
 
@@ -216,7 +224,7 @@ def train(
         widths=tuple(layers),
         batch=batch,
         steps=steps,
-        rate=lr,
+        rate=_rates(lr, steps, schedule, warmup),
         loss=loss,
         target=target,
         table_bits=16,
@@ -230,6 +238,9 @@ def train(
         gradient_bits=gradient_bits,
         activation=activation,
         bias=bias,
+        momentum=momentum,
+        nesterov=nesterov,
+        weight_decay=weight_decay,
     )
     draft = dataclasses.replace(draft, initial="committed" if seed is None else "public-seed")
     dataset = _dataset(data, labels, draft, label, header)
@@ -289,10 +300,18 @@ def _check_first(seed: bytes | None, initial: Path | str | None, nonce: bytes) -
         raise InputInvalid("first weights come from a seed or from a file, not from both")
 
 
+def _rates(lr: float | Sequence[float], steps: int, schedule: str, warmup: int) -> float | Sequence[float]:
+    if isinstance(lr, int | float):
+        return scheduled(lr, steps, schedule, warmup)
+    if schedule != "constant" or warmup:
+        raise InputInvalid("a rate for each step is a schedule by itself: leave out schedule and warmup")
+    return lr
+
+
 def _first_state(draft: Parameters, seed: bytes | None, initial: Path | str | None) -> State:
     if seed is not None:
         return public_state(draft, seed)
-    return initial_state(draft.widths, draft.weight_bits) if initial is None else load_state(Path(initial), draft)
+    return initial_state(draft.widths, draft.state_bits) if initial is None else load_state(Path(initial), draft)
 
 
 def _judge(made: Sequence[tuple[bytes, bytes]]) -> Verdict | ChainVerdict:

@@ -40,8 +40,8 @@ def proven(digits: tuple[Any, Any]) -> tuple[Run, Proof]:
 
 @pytest.fixture(scope="module")
 def chain(digits: tuple[Any, Any]) -> tuple[Run, Proof]:
-    """The same in two segments, with images divided by 16."""
-    run = train(*digits, layers=(64, 6, 10), scale=16, segment_steps=2, **SMALL)
+    """The same in two segments, with images divided by 16 and a momentum that goes over from one to the other."""
+    run = train(*digits, layers=(64, 6, 10), scale=16, segment_steps=2, momentum=0.5, schedule="cosine", **SMALL)
     return run, prove(run)
 
 
@@ -81,6 +81,7 @@ def test_arrays_to_a_verified_proof(proven: tuple[Run, Proof]) -> None:
 def test_segments_make_a_chain(chain: tuple[Run, Proof]) -> None:
     run, proof = chain
     verdict = verify_chain(proof.segments, minimum_security=100)
+    assert run.parameters.momentum and run.segments[1].initial.weight_velocities[0].any()
     assert verdict.steps == 4 and verdict.last.digest() == run.digest and isinstance(proof.verdict, ChainVerdict)
     with pytest.raises(InputInvalid, match="2 segments: use verify_chain"):
         _ = proof.proof
@@ -198,7 +199,11 @@ def test_a_proof_of_another_run_is_not_saved(
         ({"seed": bytes(32), "initial": "w.safetensors"}, "not from both"),
         ({"scale": "log"}, "scale 'log': give auto, standard or a positive number"),
         ({"scale": -1}, "positive number"),
-        ({"lr": 0.1}, "use lr"),
+        ({"lr": 0.0}, "must be a positive number"),
+        ({"lr": [0.1, 0.2], "steps": 3}, "2 learning rates for 3 steps"),
+        ({"lr": [0.1] * 4, "schedule": "cosine"}, "a schedule by itself"),
+        ({"schedule": "linear"}, "schedule 'linear': constant"),
+        ({"momentum": 1.0}, "momentum = 1.0"),
         ({"activation_bits": 17}, "activation_bits = 17 is outside"),
         ({"state_openings": 2000}, "state_openings = 2000 is outside"),
     ],
