@@ -235,6 +235,13 @@ def test_other_statements_and_weak_ones_are_refused(line: Job) -> None:
         example.verify_convolution(LINE, s.to_bytes() + b" ", proof, 1)
 
 
+@pytest.mark.parametrize("entries", [((0, 0, 0), (0, 0, 1)), ((0, 0, 2),), ((0, 0, -1),)], ids=str)
+def test_a_place_has_one_entry_of_the_list(entries: Any) -> None:
+    """Two would add up to a weight beyond the range that the bounds are made from."""
+    with pytest.raises(ParametersUnsafe, match="each weight given once"):
+        Sharing(2, entries)
+
+
 def test_the_example_itself(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(__file__).parents[2])
     example.main()
