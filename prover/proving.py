@@ -66,12 +66,13 @@ def commit_group(
 
 
 def prepare(
-    statement: Statement, minimum_security: int, relation_of: Callable[[Statement], Relation] = training_relation
+    statement: Statement, minimum_security: int, relation_of: Callable[[Statement], Relation] | None = None
 ) -> tuple[Relation, Shape]:
-    """The relation and shape of a statement that is safe to prove; ParametersUnsafe otherwise."""
+    """The relation (by default that of its task) and shape of a statement that is safe to prove; ParametersUnsafe
+    otherwise."""
     check_promise(statement.parameters, minimum_security)
     check_bounds(statement.parameters)
-    relation = relation_of(statement)
+    relation = (relation_of or training_relation)(statement)
     shape = shape_of(statement, relation)
     check_security(shape, statement.parameters)
     return relation, shape
