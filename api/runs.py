@@ -38,6 +38,7 @@ from prover.exact import Integers
 from prover.files import read_input, write_atomic
 from prover.loss import loss_gradient
 from prover.model_io import load_arrays, load_state, save_arrays, save_weights, state_arrays
+from prover.scaling import Scaling
 from prover.trainer import State, Trace
 from verifier.statement import Parameters, Statement, parse_statement
 
@@ -58,8 +59,7 @@ class Settings:
     source: str
     label: str | None
     header: bool | None
-    feature_scale: float
-    target_scale: float
+    scaling: Scaling
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,9 @@ def read_settings(folder: Path) -> Settings:
         document = json.loads(read_file(require(folder) / SETTINGS))
         if document.pop("format") != FORMAT:
             raise ValueError("another version")
-        return Settings(**document)
+        scaling = document.pop("scaling")
+        offsets, scales = (tuple(float(value) for value in scaling[name]) for name in ("offsets", "scales"))
+        return Settings(**document, scaling=Scaling(offsets, scales, float(scaling["target"])))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunFolderError(f"{folder / SETTINGS} is not of version {FORMAT}: {error}") from None
 

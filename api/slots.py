@@ -1,5 +1,4 @@
-"""The budget of openings: a commitment's randomness serves so many proofs, and spending it twice hides
-nothing.
+"""The budget of openings of a run folder, counted in a file; see `prover.openings` for what is counted.
 
 A slot is counted durably before a proof leaves memory, and is never given back. Copying a run folder copies
 its unspent slots too; that cannot be detected here, and the documentation says so.
@@ -11,13 +10,13 @@ import contextlib
 import fcntl
 import json
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from prover.errors import BudgetExhausted, RunFolderError
+from prover.errors import RunFolderError
 from prover.files import write_atomic
+from prover.openings import openings_left, require_openings, spent
 from verifier.statement import Statement
 
 from .runs import read_file, require
@@ -25,27 +24,9 @@ from .runs import read_file, require
 SLOTS = "slots.json"
 
 
-def _budgets(s: Statement) -> dict[str, tuple[str, int]]:
-    """Name and budget of every commitment that outlives a proof of this statement and is opened by it."""
-    p = s.parameters
-    if p.task == "accuracy":
-        # Its samples are committed for this proof alone, and their secrets are not kept.
-        return {s.initial_root.hex(): ("model", p.state_openings)}
-    budgets = {s.data_root.hex(): ("data", p.data_openings), s.final_root.hex(): ("final state", p.state_openings)}
-    if p.initial == "committed":
-        budgets[s.initial_root.hex()] = ("initial state", p.state_openings)
-    return budgets
-
-
 def slots_left(folder: Path, statements: Sequence[Statement]) -> dict[str, int]:
     """Openings that each commitment of a run may still give, by name; of several segments' states, the fewest."""
-    used = _read_slots(folder)
-    left: dict[str, int] = {}
-    for statement in statements:
-        for root, (name, budget) in _budgets(statement).items():
-            key = "states" if len(statements) > 1 and name != "data" else name
-            left[key] = min(left.get(key, budget), budget - used.get(root, 0))
-    return left
+    return openings_left(_read_slots(folder), statements)
 
 
 def _read_slots(folder: Path) -> dict[str, int]:
@@ -68,26 +49,19 @@ class Ledger:
 
     def require(self, statements: Sequence[Statement]) -> None:
         """BudgetExhausted, before any work, unless a proof of each of these statements can still be counted."""
-        used, needed = _read_slots(self.folder), Counter(root for s in statements for root in _budgets(s))
-        budgets = {root: budget for s in statements for root, budget in _budgets(s).items()}
-        left = {root: budget - used.get(root, 0) for root, (_, budget) in budgets.items()}
-        short = [root for root in budgets if left[root] < needed[root]]
-        if short:
-            few = "no opening" if all(left[root] < 1 for root in short) else "too few openings"
-            names = dict.fromkeys(budgets[root][0] for root in short)
-            raise BudgetExhausted(
-                f"the commitment to the {' and the '.join(names)} has {few} left: each proof spends one. "
-                "Train or commit anew with more --data-openings or --state-openings."
-            )
+        require_openings(_read_slots(self.folder), statements)
 
     def spend(self, statement: Statement) -> None:
         """Durably counts one opening of each commitment, to be called before a proof leaves memory.
 
         It is never given back: a proof whose file was lost may have been seen.
         """
-        used = _read_slots(self.folder)
-        total = used | {root: used.get(root, 0) + 1 for root in _budgets(statement)}
-        write_atomic(self.folder / SLOTS, (json.dumps(total, indent=1) + "\n").encode(), secret=True)
+        write_slots(self.folder, spent(_read_slots(self.folder), statement))
+
+
+def write_slots(folder: Path, used: Mapping[str, int]) -> None:
+    """The counts of a run folder, by root; durable when this returns."""
+    write_atomic(folder / SLOTS, (json.dumps(used, indent=1) + "\n").encode(), secret=True)
 
 
 @contextlib.contextmanager

@@ -5,20 +5,15 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from prover.backends.interface import Backend
 from prover.choose import (
     choose_parameters,
     draft_parameters,
     initial_state,
-    one_hot,
-    quantize,
 )
 from prover.commitment import Blinding
 from prover.errors import InputInvalid
@@ -27,17 +22,18 @@ from prover.files import write_atomic
 from prover.model_io import Dataset, load_data, load_state, save_weights
 from prover.plan import least_segments, plan_segments
 from prover.rates import scheduled
+from prover.run import Segment, train_segments
+from prover.scaling import Scaling, choose_scaling, divisor, flattened, flattened_note
 from prover.session import commit_final, commit_start
-from prover.trainer import Progress, State, outputs, predict, public_state, train
-from prover.trainer import run as train_on
+from prover.trainer import State, public_state, train
 from verifier.statement import Parameters, Statement
 
 from . import chains, runs
 from .backend import memory_for_proofs
-from .console import Stages, UsageError
+from .console import Stages, UsageError, say
 from .manifest import Entry
 
-TABLE_BITS, BLOWUP_BITS, WIDE = 16, 2, 16
+TABLE_BITS, BLOWUP_BITS = 16, 2
 
 
 @dataclass(frozen=True)
@@ -179,19 +175,6 @@ def _draft(options: Options, widths: tuple[int, ...]) -> Parameters:
         raise UsageError(str(error)) from None
 
 
-def _scale(name: str, text: str, values: NDArray[np.float64]) -> float:
-    if text == "auto":
-        largest = float(np.abs(values).max()) if values.size else 0.0
-        return largest if largest > 0 else 1.0
-    try:
-        scale = float(text)
-    except ValueError:
-        scale = 0.0
-    if not np.isfinite(scale) or scale <= 0:
-        raise UsageError(f"{name} {text!r}: give a positive number to divide by, or auto (the largest magnitude)")
-    return scale
-
-
 def _read(options: Options, widths: tuple[int, ...], p: Parameters) -> tuple[runs.Settings, Integers, Integers]:
     data = load_data(options.data, options.target, options.label, widths[-1], options.header, options.text)
     if data.features.shape[1] != widths[0]:
@@ -199,19 +182,21 @@ def _read(options: Options, widths: tuple[int, ...], p: Parameters) -> tuple[run
             f"{data.source} has {data.features.shape[1]} features, the first layer takes {widths[0]}: "
             f"use --layers {'-'.join(map(str, (data.features.shape[1], *widths[1:])))}"
         )
-    feature_scale = _scale("--scale", options.scale, data.features)
-    target_scale = 1.0 if options.target == "one-hot" else _scale("--target-scale", options.target_scale, data.values)
-    settings = runs.Settings(data.source, options.label, options.header, feature_scale, target_scale)
-    inputs, targets = to_integers(settings, p, data)
+    settings = runs.Settings(data.source, options.label, options.header, _scaling(options, data))
+    inputs, targets = settings.scaling.integers(data, p)
+    note = flattened_note(flattened(data.features, inputs), widths[0])
+    if note is not None:
+        say(f"note: {note} (--scale standard, --activation-bits)")
     return settings, inputs, targets
 
 
-def to_integers(settings: runs.Settings, p: Parameters, data: Dataset) -> tuple[Integers, Integers]:
-    """Inputs at scale 2^a and targets at scale 2^target_bits of data scaled as the run's were."""
-    inputs = quantize(data.features / settings.feature_scale, p.activation_bits, WIDE, f"{data.source}: features")
-    if p.target == "one-hot":
-        return inputs, one_hot(data.labels, p.widths[-1])
-    return inputs, quantize(data.values / settings.target_scale, p.target_bits, WIDE, f"{data.source}: targets")
+def _scaling(options: Options, data: Dataset) -> Scaling:
+    try:
+        scaling = choose_scaling(options.scale, data.features)
+        target = 1.0 if options.target == "one-hot" else divisor("target-scale", options.target_scale, data.values)
+    except InputInvalid as error:
+        raise UsageError(f"--{error}") from None
+    return dataclasses.replace(scaling, target=target)
 
 
 def begin(options: Options, backend: Backend, stages: Stages) -> Committed:
@@ -288,46 +273,36 @@ def finish(folder: Path, committed: Committed, nonce: bytes, backend: Backend, s
     return Trained((statement,), committed.inputs, committed.targets, trace.initial, trace.final)
 
 
-def _count_from(count: Progress, before: int, done: int) -> None:
-    count(before + done)
-
-
 def _finish_chain(folder: Path, committed: Committed, nonce: bytes, backend: Backend, stages: Stages) -> Trained:
     """Each state between two segments is committed once: it ends the one and starts the other, with one opening."""
     parts, state = committed.parts, committed.initial
-    statement = dataclasses.replace(committed.statement, nonce=nonce)
-    blindings, statements = dict(committed.blindings), []
+    start = dataclasses.replace(committed.statement, nonce=nonce)
+    stages.stage("train and commit states")
     count = stages.counter(sum(part.steps for part in parts))
-    for number, part in enumerate(parts):
-        stages.stage("train")
-        statement = dataclasses.replace(statement, parameters=part, final_root=bytes(32))
-        own = chains.place(folder, number, len(parts))
-        runs.write_initial(own, state, parts[0].bias)
-        done = part.first_step - parts[0].first_step
-        state, _ = train_on(
-            part,
-            state,
-            committed.inputs,
-            committed.targets,
-            statement.batches(),
-            partial(_count_from, count, done),
-        )
-        stages.stage("commit states")
-        statement, blindings[chains.state_group(number + 1)] = commit_final(backend, statement, state)
-        write_atomic(own / runs.STATEMENT, statement.to_bytes())
-        statements.append(statement)
-        statement = dataclasses.replace(statement, initial_root=statement.final_root)
-    runs.write_openings(folder, blindings)
-    save_weights(folder, state, parts[-1].state_bits, parts[-1].bias)
+    trained = train_segments(
+        backend, start, parts, state, committed.inputs, committed.targets, committed.blindings, count
+    )
+    statements, final = write_chain(folder, trained, len(parts), committed.blindings)
+    return Trained(statements, committed.inputs, committed.targets, committed.initial, final)
+
+
+def write_chain(
+    folder: Path, trained: Iterable[Segment], count: int, blindings: Mapping[str, Blinding]
+) -> tuple[tuple[Statement, ...], State]:
+    """Writes `count` segments, each as soon as it is trained, and what all share; their statements and the last state.
+
+    `blindings` are those of the data and of the first state, if that is committed.
+    """
+    kept, statements, final = dict(blindings), [], None
+    for number, segment in enumerate(trained):
+        own = chains.place(folder, number, count)
+        runs.write_initial(own, segment.initial, segment.statement.parameters.bias)
+        write_atomic(own / runs.STATEMENT, segment.statement.to_bytes())
+        kept[chains.state_group(number + 1)] = segment.blindings["final"]
+        statements.append(segment.statement)
+        final = segment.final
+    assert final is not None
+    runs.write_openings(folder, kept)
+    save_weights(folder, final, statements[-1].parameters.state_bits, statements[-1].parameters.bias)
     chains.write_manifest(folder, [Entry(s.digest()) for s in statements])
-    return Trained(tuple(statements), committed.inputs, committed.targets, committed.initial, state)
-
-
-def quality(state: State, p: Parameters, inputs: Integers, targets: Integers, target_scale: float) -> dict[str, float]:
-    """How well the integer model does: accuracy for classes, mean squared error in the data's units for
-    values."""
-    if p.target == "one-hot":
-        hits = predict(state, p, inputs) == targets.argmax(axis=1)
-        return {"accuracy": float(hits.mean())}
-    error = outputs(state, p, inputs) / 2.0**p.activation_bits - targets / 2.0**p.target_bits
-    return {"mean_squared_error": float((error**2).mean() * target_scale**2)}
+    return tuple(statements), final

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import log2
 
-from prover.prove import Job
+from prover.proving import Job
 from verifier.commitment import group_rows
 from verifier.lookup import layout
 from verifier.merge import committed_bits

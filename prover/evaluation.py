@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
 from verifier.relation import Relation
+from verifier.security import Shape
 from verifier.statement import Parameters, Statement
-from verifier.training import training_relation
 
 from .backends.interface import Backend
 from .commitment import Blinding
 from .errors import InputInvalid, OutOfRange
 from .exact import Integers, bits_needed
-from .prove import Job, commit_group, prepare
+from .proving import Job, commit_group, prepare
 from .randomness import Randomness
 from .trainer import State, forward_pass
-from .witness import build_witness, data_integers, forward_integers, pad, state_integers, to_field
+from .witness import Forward, build_witness, data_integers, forward_integers, pad, state_integers, to_field
 
 _ZERO = bytes(32)
 
@@ -71,18 +72,47 @@ def accuracy_job(
             f"[n, {last}], n > 0"
         )
     run = forward_pass(state, trained.parameters, inputs)
-    parameters = accuracy_parameters(trained.parameters, len(inputs), _widths(trained.parameters, inputs, run.Y))
-    output = run.Y[-1]
-    choice = (np.arange(output.shape[1]) == output.argmax(axis=1)[:, None]).astype(np.int64)
-    draft = Statement(parameters, len(inputs), _ZERO, trained.final_root, _ZERO, trained.final_root, _ZERO)
-    draft = dataclasses.replace(draft, correct=int((choice * targets).sum()))
-    relation = training_relation(draft)
-    shape = prepare(draft, minimum_security)[1]
+    parameters = accuracy_parameters(trained.parameters, len(inputs), widths_of(trained.parameters, inputs, run.Y))
+    draft = accuracy_draft(parameters, trained.final_root, run, targets)
+    relation, shape = prepare(draft, minimum_security)
+    model = state_integers(state, "initial", relation)
+    return evaluation_job(backend, draft, relation, shape, model, blinding, run, targets, randomness)
+
+
+def accuracy_draft(parameters: Parameters, model_root: bytes, run: Forward, targets: Integers) -> Statement:
+    """The statement of an accuracy but for the root of its samples, with the number that the model gets right."""
+    choice = _choice(run.Y[-1])
+    draft = Statement(parameters, len(targets), _ZERO, model_root, _ZERO, model_root, _ZERO)
+    return dataclasses.replace(draft, correct=int((choice * targets).sum()))
+
+
+def _choice(output: Integers) -> Integers:
+    """One-hot of the largest output of each sample, the lowest class on a tie."""
+    return np.asarray((np.arange(output.shape[1]) == output.argmax(axis=1)[:, None]).astype(np.int64))
+
+
+def evaluation_job(
+    backend: Backend,
+    draft: Statement,
+    relation: Relation,
+    shape: Shape,
+    model: Mapping[str, Integers],
+    blinding: Blinding,
+    run: Forward,
+    targets: Integers,
+    randomness: Randomness | None = None,
+) -> Job:
+    """The job of an accuracy whose model is committed: `model` are its padded tensors, which `blinding` opens.
+
+    `run` is the forward pass of the samples, targets [n, C] their classes. Commits the samples, whose root completes
+    the draft.
+    """
+    inputs, output = run.A[0], run.Y[-1]
     data = data_integers(inputs, targets, relation)
     tensors = {name: to_field(values) for name, values in data.items()}
     committed = commit_group(backend, relation, shape.code, "data", tensors, randomness=randomness)
-    statement = dataclasses.replace(draft, data_root=committed.root)
-    integers = data | state_integers(state, "initial", relation)
+    statement, choice = dataclasses.replace(draft, data_root=committed.root), _choice(output)
+    integers = data | dict(model)
     top = np.broadcast_to(output.max(axis=1, keepdims=True), output.shape)
     parts = {"input": inputs, "target": targets, "choice": choice} | forward_integers(run, relation)
     integers |= {name: _padded(relation, name, values) for name, values in parts.items()}
@@ -107,7 +137,9 @@ def _padded_choice(relation: Relation, choice: Integers, top: Integers) -> dict[
     return {"choice": chosen.reshape(-1), "top": wide.reshape(-1)}
 
 
-def _widths(p: Parameters, inputs: Integers, outputs: list[Integers]) -> dict[str, int]:
+def widths_of(p: Parameters, inputs: Integers, outputs: list[Integers]) -> dict[str, int]:
+    """Bits of the inputs, activations and outputs of a forward pass; OutOfRange when a table cannot hold them."""
+
     def bits(values: list[Integers]) -> int:
         return max([2, *(bits_needed(int(v.min()), int(v.max())) for v in values)])
 

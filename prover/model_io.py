@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -70,6 +71,24 @@ def load_data(
         table = read_csv(str(path), data, header) if kind == "csv" else _npy_table(path, data)
         features, targets = _split(table, label, columns)
     return _dataset(str(path), features, targets, target, outputs)
+
+
+def dataset_of(features: Any, labels: Any, target: str = "one-hot", outputs: int | None = None) -> Dataset:
+    """A data set from arrays in memory: features [n, ...], and labels [n] or real targets [n] or [n, c]; whatever NumPy
+    takes for numbers will do. Refuses what `load_data` refuses."""
+    place = Path("arrays")
+    pair = _pair(place, {"features": np.asarray(features), "labels": np.asarray(labels)})
+    return _dataset("the arrays", *pair, target, outputs)
+
+
+def features_of(features: Any, width: int) -> Floats:
+    """Features alone, [n, width], from an array in memory; InputInvalid for any other shape."""
+    array = _numeric(Path("arrays"), "features", np.asarray(features))
+    flat = array.reshape(len(array), -1) if array.ndim > 1 and len(array) else array
+    if flat.ndim != 2 or flat.shape[1] != width:
+        raise InputInvalid(f"features have shape {array.shape}; expected rows of {width}")
+    _finite("the arrays", "features", flat)
+    return flat
 
 
 def load_features(path: Path, width: int, header: bool | None = None, text: bytes | None = None) -> Floats:
@@ -253,14 +272,18 @@ def save_weights(folder: Path, state: State, weight_bits: int, bias: bool = True
     float32 keeps 24 binary digits: it is for use; the integers are what the proof speaks about, velocities among them.
     Both are secret. `weight_bits` is the scale of the state.
     """
+    save_arrays(folder / "weights.safetensors", float_arrays(state, weight_bits, bias), {"format": "pt"})
+    save_arrays(folder / "weights_int.safetensors", state_arrays(state, bias), {"scale_bits": str(weight_bits)})
+
+
+def float_arrays(state: State, weight_bits: int, bias: bool = True) -> dict[str, NDArray[np.float32]]:
+    """`state_arrays` as float32, in the weights' own units."""
     exact = state_arrays(state, bias)
-    floats = {
+    return {
         name: (array / 2.0**weight_bits).astype(np.float32)
         for name, array in exact.items()
         if not name.endswith(VELOCITY)
     }
-    save_arrays(folder / "weights.safetensors", floats, {"format": "pt"})
-    save_arrays(folder / "weights_int.safetensors", exact, {"scale_bits": str(weight_bits)})
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]], metadata: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import log2
 
 from verifier.commitment import group_rows
+from verifier.display import Sheet
 from verifier.errors import ParametersUnsafe
 from verifier.proof import HEADER_BYTES
 from verifier.relation import GROUPS
@@ -17,7 +18,7 @@ from verifier.training import check_bounds, integer_bounds
 
 from .choose import check_schedule, choose_rows, part_of
 from .errors import InputInvalid, OutOfMemory
-from .prove import prepare
+from .proving import prepare
 
 # Seconds an item on two cores with AVX-512, warm kernels; measured with the digits of `zkgrad demo` at 32
 # steps.
@@ -30,7 +31,7 @@ MAX_STEPS = 1 << 16  # of one statement
 SPARE_OPENINGS = 3  # of the data, beyond one a segment: attempts whose proof was lost after it was counted
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """Sizes are counts, lengths bytes, times seconds on two cores. `terms` is the soundness sum in bits, by
     term."""
@@ -45,6 +46,38 @@ class Plan:
     bounds_bits: dict[str, int]
     row_bits: int
     queries: int
+
+    @property
+    def costs(self) -> Sheet:
+        """What proving takes, for people."""
+        rows = [
+            ("time", f"about {self.seconds:.0f} s on two cores (estimate)"),
+            ("memory", f"about {self.memory_bytes / 2**20:,.0f} MiB (estimate)"),
+            ("proof", f"at most {self.proof_bytes:,} bytes"),
+            ("committed elements", f"{sum(self.elements.values()):,}"),
+            ("lookups", f"{self.lookups:,}"),
+        ]
+        return Sheet("What the proof will take", rows)
+
+    @property
+    def security(self) -> Sheet:
+        """The soundness sum for people, the largest terms first."""
+        terms = sorted(self.terms.items(), key=lambda term: term[1])
+        rows = [("in all", f"2^-{self.security_bits:.1f}"), *((label, f"2^-{bits:.1f}") for label, bits in terms)]
+        return Sheet("Chance that a false statement passes, besides the hash function's", rows, ("term", "at most"))
+
+    @property
+    def bounds(self) -> Sheet:
+        """How large every integer can become, for people, the largest first."""
+        bounds = sorted(self.bounds_bits.items(), key=lambda entry: -entry[1])
+        rows = [(place, f"2^{bits}") for place, bits in bounds]
+        return Sheet("Integers stay below p/2, which is 2^63", rows, ("what", "below"))
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, (self.costs, self.security, self.bounds)))
+
+    def _repr_html_(self) -> str:
+        return "".join(sheet._repr_html_() for sheet in (self.costs, self.security, self.bounds))
 
 
 def plan(parameters: Parameters, samples: int, minimum_security: int = 1) -> Plan:

@@ -13,7 +13,7 @@ from verifier.training import training_relation
 from .backends.interface import Backend, Table
 from .commitment import Blinding
 from .exact import Integers
-from .prove import Job, commit_group, prepare
+from .proving import Job, commit_group, prepare
 from .randomness import Randomness
 from .trainer import State, Trace
 from .witness import (
@@ -106,7 +106,7 @@ def assemble(
     blindings: Mapping[str, Blinding],
     minimum_security: int,
 ) -> Job:
-    """Everything `prover.prove.prove` needs. WitnessUnsatisfied when a value is outside its table."""
+    """Everything `prover.proving.prove` needs. WitnessUnsatisfied when a value is outside its table."""
     relation, shape = prepare(statement, minimum_security)
     integers = run_integers(relation, inputs, targets, trace)
     derived = derived_integers(trace, relation)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from verifier.field import P
 from verifier.relation import Axis, Form, Lookup, Relation, limb_widths
+from verifier.relation import State as CommittedState
 from verifier.relation import Table as LookupTable
 from verifier.statement import Parameters
 from verifier.tables import SLOPE_BITS, second_column
@@ -233,6 +234,17 @@ def count_lookups(
     return {f"count:{table.name}": counts(table) for table in relation.tables()}
 
 
+def _state_values(state: CommittedState, integers: Mapping[str, Integers], axes: Sequence[Axis]) -> Integers:
+    """A committed state without its offset, padded and flat; a shared one is spread from its list."""
+    values = evaluate_form(state.form, integers)
+    if state.sharing is None:
+        return values - state.offset * pad(np.ones([axis.size for axis in axes], dtype=np.int64), axes)
+    out = np.zeros((1 << sum(axis.bits for axis in axes[:-1]), 1 << axes[-1].bits), dtype=np.int64)
+    rows, columns, places = np.array(state.sharing.entries, dtype=np.int64).reshape(-1, 3).T
+    out[rows, columns] = values[places] - state.offset
+    return out.reshape(-1)
+
+
 def build_witness(
     backend: Backend,
     relation: Relation,
@@ -249,13 +261,12 @@ def build_witness(
     velocities: dict[str, Table] = {}
     for name, history in relation.histories.items():
         axes = [history.columns] if history.rows is None else [history.rows, history.columns]
-        inside = pad(np.ones([axis.size for axis in axes], dtype=np.int64), axes)
         if history.initial is None:
             first = public_state(relation.parameters, seed)
             values = (first.biases if history.rows is None else first.weights)[history.layer]
             states[name] = to_field(pad(values, axes))
         for tables, state in ((states, history.initial), (velocities, history.velocity)):
             if state is not None:
-                tables[name] = to_field(evaluate_form(state.form, integers) - state.offset * inside)
+                tables[name] = to_field(_state_values(state, integers, axes))
     ordered = {name: tensors[name] for name in relation.tensors}
     return Witness(ordered, {name: to_field(values) for name, values in derived.items()}, states, velocities)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from prover import prove as proving
+from prover import proving
 from prover.backends import cpu
 from prover.choose import initial_state
 from prover.dialogue import Draw, Say, Script

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from .check import DEFAULT_SECURITY, Verdict, verify
+from .display import Sheet
 from .errors import ParametersUnsafe, StatementMismatch
 from .security import bits_of
 from .statement import Parameters, Statement, parse_statement
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ChainVerdict:
     """A valid chain: the verdicts in order, the steps it covers, and the security of the whole (errors add up)."""
 
@@ -30,6 +31,26 @@ class ChainVerdict:
     def last(self) -> Statement:
         """The statement the chain ends with: its final state is the run's."""
         return self.segments[-1].statement
+
+    @property
+    def sheet(self) -> Sheet:
+        """The verdict for people."""
+        hiding = all(verdict.zero_knowledge for verdict in self.segments)
+        rows = [
+            ("claim", f"steps 1 to {self.steps}, in {len(self.segments)} linked segments"),
+            ("network", "-".join(map(str, self.first.parameters.widths))),
+            ("samples", f"{self.first.samples:,}"),
+            ("security", f"2^-{self.security_bits:.1f}"),
+            ("zero knowledge", "yes" if hiding else "NO: proofs give secrets away"),
+            ("last statement", f"sha256:{self.segments[-1].statement_digest.hex()}"),
+        ]
+        return Sheet("VALID chain of proofs; it means what its statements say, so pin the last of them", rows)
+
+    def __repr__(self) -> str:
+        return repr(self.sheet)
+
+    def _repr_html_(self) -> str:
+        return self.sheet._repr_html_()
 
 
 def verify_chain(

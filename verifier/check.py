@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
 from .channel import ReadingChannel
 from .commitment import code_of, group_rows
+from .display import Sheet
 from .errors import MalformedProof, ParametersUnsafe, StatementMismatch
 from .proof import decode_proof
 from .protocol import converse
@@ -21,7 +23,7 @@ DEFAULT_SECURITY = 128
 LEAST_SECURITY = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """A valid proof: of which statement, how securely, and whether it hides its witness."""
 
@@ -35,6 +37,28 @@ class Verdict:
     def security_bits(self) -> float:
         """-log2 of the soundness error."""
         return bits_of(self.error)
+
+    @property
+    def sheet(self) -> Sheet:
+        """The verdict for people."""
+        s, p = self.statement, self.statement.parameters
+        steps = f"steps {p.first_step + 1} to {p.first_step + p.steps}, batches of {p.batch}, loss {p.loss}"
+        rows = [
+            ("claim", steps if p.task == "training" else f"{s.correct} of {s.samples} samples classified correctly"),
+            ("network", "-".join(map(str, p.widths))),
+            ("samples", f"{s.samples:,}"),
+            ("security", f"2^-{self.security_bits:.1f}"),
+            ("zero knowledge", "yes" if self.zero_knowledge else "NO: the proof gives secrets away"),
+            ("statement", f"sha256:{self.statement_digest.hex()}"),
+            ("parameters", f"sha256:{self.parameters_digest.hex()}"),
+        ]
+        return Sheet("VALID proof; it means what its statement says, so pin the statement you expect", rows)
+
+    def __repr__(self) -> str:
+        return repr(self.sheet)
+
+    def _repr_html_(self) -> str:
+        return self.sheet._repr_html_()
 
 
 def verify(
@@ -60,11 +84,31 @@ def verify(
         raise StatementMismatch(f"statement {digest.hex()}, expected {expect_statement.hex()}")
     if expect_parameters is not None and parameters.digest() != expect_parameters:
         raise StatementMismatch(f"parameters {parameters.digest().hex()}, expected {expect_parameters.hex()}")
+    return verify_relation(
+        claim, training_relation, proof, minimum_security=minimum_security, allow_transparent=allow_transparent
+    )
+
+
+def verify_relation(
+    claim: Statement,
+    relation_of: Callable[[Statement], Relation],
+    proof: bytes,
+    *,
+    minimum_security: int = DEFAULT_SECURITY,
+    allow_transparent: bool = False,
+) -> Verdict:
+    """Checks a proof of the relation that `relation_of` makes of a statement, for relations that no task names.
+
+    Whatever the relation depends on must be in the statement or fixed by the caller: the transcript covers nothing
+    else.
+    Errors: MalformedProof, StatementMismatch, ParametersUnsafe, RejectedProof.
+    """
+    digest, parameters = claim.digest(), claim.parameters
     if not parameters.zero_knowledge and not allow_transparent:
         raise ParametersUnsafe("a transparent proof shows its scalars: it is refused unless asked for")
     check_promise(parameters, minimum_security)
     check_bounds(parameters)
-    relation = training_relation(claim)
+    relation = relation_of(claim)
     body = decode_proof(proof, digest)
     _check_size(claim, relation, len(body))
     shape = shape_of(claim, relation)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .builder import Builder
 from .network import forward, states, targets
-from .relation import Identity, Lookup, Part, Relation, Table, Total, linear
+from .relation import Identity, Lookup, Part, Relation, Sharing, Table, Total, linear
 from .statement import Statement
 
 
-def accuracy_relation(statement: Statement) -> Relation:
+def accuracy_relation(statement: Statement, shared: Mapping[str, Sharing] | None = None) -> Relation:
     """One forward pass over all samples, in their order, from the initial state, and the number of correct classes.
 
     Per sample one class is chosen; no output exceeds the chosen one: top = sum_j choice_j Y_j and top - Y_j lies in a
     range for every real class j. The sum of choice_j target_j over all samples is the statement's `correct`. Where
     outputs tie for the top, any of them may be chosen: a tie counts as correct if one of the tied classes is the label.
+    `shared` names weights that a shorter list is mapped to, as those of a convolution; statements of the task
+    "accuracy" have none.
     """
     build = Builder(statement)
     p, axes, y = build.p, (build.t, build.b, build.f[-1]), f"Y{build.p.layers - 1}"
@@ -27,4 +31,4 @@ def accuracy_relation(statement: Statement) -> Relation:
         Identity("top", axes, (Part(1, (choice, y), True), Part(-1, (top,), False))),
     ]
     build.totals.append(Total("correct", (choice, target), axes, statement.correct or 0))
-    return build.relation(einsums, states(build, moving=False), ())
+    return build.relation(einsums, states(build, moving=False, shared=shared), ())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from .activations import activate
 from .builder import Builder
-from .relation import Axis, Einsum, Final, Form, History, Identity, Part, State, linear
+from .relation import Axis, Einsum, Final, Form, History, Identity, Part, Sharing, State, linear
 
 
 def _inputs(build: Builder) -> None:
@@ -54,11 +57,17 @@ def targets(build: Builder) -> str:
     return target
 
 
-def states(build: Builder, moving: bool = True) -> dict[str, History]:
-    """Every weight matrix and bias: first state and velocity, and the gradients that move it, if training does."""
+def states(build: Builder, moving: bool = True, shared: Mapping[str, Sharing] | None = None) -> dict[str, History]:
+    """Every weight matrix and bias: first state and velocity, and the gradients that move it, if training does.
+
+    `shared` gives, by name, those whose weights are a shorter list's; they must not move.
+    """
     p, histories = build.p, {}
     for name, l, axes in _shapes(build):
-        initial = _state(build, f"initial.{name}", p.weight_width, axes) if p.initial == "committed" else None
+        sharing, initial = (shared or {}).get(name), None
+        if p.initial == "committed":
+            listed = axes if sharing is None else (Axis("k", sharing.size),)
+            initial = replace(_state(build, f"initial.{name}", p.weight_width, listed), sharing=sharing)
         velocity = _state(build, f"initial.velocity.{name}", p.velocity_width, axes) if p.starts_moving else None
         is_bias = len(axes) == 1
         histories[name] = History(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from .errors import ParametersUnsafe
 from .statement import Parameters
 
 
@@ -60,11 +61,36 @@ class Masked:
 
 
 @dataclass(frozen=True)
+class Sharing:
+    """A weight matrix (or a bias, of one row 0) whose entries are those of a shorter committed list, by a public map.
+
+    `entries` are (row, column, k): the weight there is the list's entry k < size. A place that does not appear is zero.
+    ParametersUnsafe: a place that appears twice, whose weight could be larger than the list's range, or another k.
+    """
+
+    size: int
+    entries: tuple[tuple[int, int, int], ...]
+
+    def __post_init__(self) -> None:
+        places: set[tuple[int, int]] = set()
+        for row, column, k in self.entries:
+            if (row, column) in places or not 0 <= k < self.size:
+                raise ParametersUnsafe(
+                    f"weight ({row}, {column}) is entry {k} of {self.size}: k must be below, and each weight given once"
+                )
+            places.add((row, column))
+
+
+@dataclass(frozen=True)
 class State:
-    """A committed number of every entry of a weight tensor: form - offset * [inside the public size]."""
+    """A committed number of every entry of a weight tensor: form - offset * [inside the public size].
+
+    With `sharing` the form is of the list that is mapped to the entries; only weights that do not move can be shared.
+    """
 
     form: Form
     offset: int
+    sharing: Sharing | None = None
 
 
 @dataclass(frozen=True)

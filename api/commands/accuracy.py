@@ -12,10 +12,10 @@ from prover.errors import InputInvalid, ProverError
 from prover.evaluation import accuracy_job
 from prover.files import write_atomic
 from prover.model_io import load_data
-from prover.prove import prove as make_proof
+from prover.proving import prove as make_proof
 from verifier.check import LEAST_SECURITY
 
-from .. import chains, runs, slots, training
+from .. import chains, runs, slots
 from ..backend import default_backend
 from ..console import Json, answer, seconds, size, stages
 from .prove import Folder
@@ -46,7 +46,7 @@ def prove_accuracy(
     with stages() as shown, slots.proving(run) as ledger, runs.new_folder(out, replace) as folder:
         shown.stage("read data")
         loaded = load_data(data, p.target, column, p.widths[-1], settings.header, None)
-        inputs, targets = training.to_integers(settings, p, loaded)
+        inputs, targets = settings.scaling.integers(loaded, p)
         blinding = chains.final_blinding(run, segments)
         shown.stage("commit the samples")
         backend, state = default_backend(), runs.read_final(run, p)

@@ -17,7 +17,7 @@ from prover.check import check_run
 from prover.errors import ProverError
 from prover.files import write_atomic
 from prover.plan import plan_run
-from prover.prove import prove as make_proof
+from prover.proving import prove as make_proof
 from prover.session import assemble
 from verifier.check import LEAST_SECURITY, Verdict
 from verifier.proof import MAGIC

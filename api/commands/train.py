@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from prover.run import quality
 from verifier.parameters import BILLION
 from verifier.statement import ACTIVATIONS, Parameters, Statement
 
@@ -44,8 +46,14 @@ Decay = Annotated[float, typer.Option("--weight-decay", help="Weight decay, as i
 Target = Annotated[str, typer.Option(help="one-hot: class numbers; values: real targets.")]
 Label = Annotated[str | None, typer.Option(help="Label column by name or number from 0. Default: the last.")]
 Header = Annotated[bool | None, typer.Option("--header/--no-header", help="Whether a CSV starts with names.")]
-Scale = Annotated[str, typer.Option(help="Features are divided by this; auto: their largest magnitude.")]
-TargetScale = Annotated[str, typer.Option(help="Real targets are divided by this; auto as for features.")]
+Scale = Annotated[
+    str,
+    typer.Option(
+        help="Features are divided by this number; auto: by the largest of all; standard: each column is brought to "
+        "mean 0 and standard deviation 1."
+    ),
+]
+TargetScale = Annotated[str, typer.Option(help="Real targets are divided by this; auto: by the largest.")]
 Init = Annotated[
     str | None,
     typer.Option("--init", help="Initial weights: a safetensors file; seed or seed:HEX: public ones. Default: secret."),
@@ -288,7 +296,7 @@ def report(folder: Path, run: Trained, settings: runs.Settings, shown: Stages, a
     s = chains.whole(run.statements)
     p, many = run.statements[0].parameters, len(run.statements) > 1
     before, after = (
-        training.quality(state, p, run.inputs, run.targets, settings.target_scale) for state in (run.initial, run.final)
+        quality(state, p, run.inputs, run.targets, settings.scaling.target) for state in (run.initial, run.final)
     )
     (name,) = before
     shown_widths = ["input", "activation", "output", "backward", "error", "weight", *["velocity"][: p.momentum]]
@@ -298,8 +306,7 @@ def report(folder: Path, run: Trained, settings: runs.Settings, shown: Stages, a
         "segments": [x.parameters.steps for x in run.statements],
         "statement_digest": f"sha256:{run.statements[-1].digest().hex()}",
         "params_digest": f"sha256:{p.digest().hex()}",
-        "feature_scale": settings.feature_scale,
-        "target_scale": settings.target_scale,
+        "scaling": dataclasses.asdict(settings.scaling),
         "widths": widths,
         f"training_{name}": {"before": before[name], "after": after[name]},
         "seconds": shown.seconds,
@@ -308,7 +315,7 @@ def report(folder: Path, run: Trained, settings: runs.Settings, shown: Stages, a
     lines = [
         f"trained {summary(s)}, in {seconds(shown.total())}",
         f"  {name.replace('_', ' ')} on the training data: {before[name]:.4g} before, {after[name]:.4g} after",
-        f"  features divided by {settings.feature_scale:g}; bits proven: "
+        f"  {settings.scaling.describe()}; bits proven: "
         + ", ".join(f"{key} {bits}" for key, bits in widths.items()),
         f"  segments: {cut_text(run.statements)}" if many else f"  parameters {result['params_digest']}",
         f"wrote {folder}: {public}, weights.safetensors, and secrets (mode 0600); next: zkgrad prove {folder}",

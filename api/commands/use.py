@@ -9,12 +9,12 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from prover.choose import quantize
 from prover.files import write_atomic
 from prover.model_io import load_data, load_features
+from prover.run import quality
 from prover.trainer import outputs
 
-from .. import chains, runs, training
+from .. import chains, runs
 from ..console import Json, UsageError, answer
 
 Folder = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
@@ -43,8 +43,8 @@ def evaluate(
     loaded = load_data(data, p.target, column, p.widths[-1], settings.header, _stdin(data))
     if loaded.features.shape[1] != p.widths[0]:
         raise UsageError(f"{data} has {loaded.features.shape[1]} features, the model takes {p.widths[0]}")
-    inputs, targets = training.to_integers(settings, p, loaded)
-    found = training.quality(runs.read_final(run, p), p, inputs, targets, settings.target_scale)
+    inputs, targets = settings.scaling.integers(loaded, p)
+    found = quality(runs.read_final(run, p), p, inputs, targets, settings.scaling.target)
     lines = [f"{name.replace('_', ' ')} {value:.4f} on {len(inputs)} samples" for name, value in found.items()]
     answer(found | {"samples": len(inputs)}, lines, as_json)
 
@@ -58,12 +58,12 @@ def predict(
     """Class numbers (or values) for data without labels, one line a sample."""
     settings, p = runs.read_settings(run), chains.read_segments(run)[-1].statement.parameters
     features = load_features(data, p.widths[0], None, _stdin(data))
-    inputs = quantize(features / settings.feature_scale, p.activation_bits, training.WIDE, str(data))
+    inputs = settings.scaling.inputs(features, p, str(data))
     raw = outputs(runs.read_final(run, p), p, inputs)
     if p.target == "one-hot":
         rows = [[int(k)] for k in raw.argmax(axis=1)]
     else:
-        rows = (raw / 2.0**p.activation_bits * settings.target_scale).tolist()
+        rows = (raw / 2.0**p.activation_bits * settings.scaling.target).tolist()
     if as_json:
         answer({"predictions": [row[0] if len(row) == 1 else row for row in rows]}, [], as_json)
         return

@@ -218,4 +218,4 @@ def test_umask_does_not_widen_secrets(cli, proven, tmp_path):
 
 def test_settings_say_how_the_data_were_scaled(proven):
     settings = json.loads((proven / "run" / "settings.json").read_text())
-    assert settings["format"] == "zkgrad-run/1" and 1.5 < settings["feature_scale"] <= 2
+    assert settings["format"] == "zkgrad-run/1" and 1.5 < settings["scaling"]["scales"][0] <= 2

@@ -13,7 +13,7 @@ from prover import session
 from prover.backends import cpu
 from prover.choose import initial_state
 from prover.evaluation import accuracy_job
-from prover.prove import Job, commit_group, prove
+from prover.proving import Job, commit_group, prove
 from prover.randomness import SeededRandomness
 from prover.trainer import train
 from prover.witness import count_lookups, to_field

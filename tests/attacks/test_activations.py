@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prover import activations, check, session
-from prover import prove as proving
+from prover import activations, check, proving, session
 from prover.backends import cpu
 from prover.choose import initial_state
 from prover.evaluation import accuracy_job
@@ -65,7 +64,7 @@ def leave_out(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             unused -= {f"count:{table.name}" for table in found.tables()}
             return dataclasses.replace(found, tensors={k: v for k, v in found.tensors.items() if k not in unused})
 
-        for module in ("verifier.check", "prover.prove"):
+        for module in ("verifier.check", "prover.proving"):
             monkeypatch.setattr(f"{module}.training_relation", weaker)
 
     return install

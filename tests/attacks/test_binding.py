@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from prover import prove as proving
+from prover import proving
 from prover.commitment import MASK_ROWS, _combined_row, _fold_rows
 from prover.dialogue import Draw, Say, Script
 from prover.merge import padded

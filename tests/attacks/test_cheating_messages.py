@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from prover import commitment as committing
-from prover import prove as proving
+from prover import proving
 from prover import zero_knowledge as closing
 from prover.backends import cpu
 from prover.dialogue import Draw, Pads, Say, Script

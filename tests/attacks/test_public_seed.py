@@ -10,7 +10,7 @@ import pytest
 
 from prover import check, session
 from prover.backends import cpu
-from prover.prove import prove
+from prover.proving import prove
 from prover.randomness import SeededRandomness
 from prover.trainer import State, public_state, train
 from prover.witness import build_witness, derived_integers

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prover import prove as proving
-from prover import session
+from prover import proving, session
 from prover import zero_knowledge as small
 from prover.backends import cpu
 from prover.choose import initial_state
@@ -174,7 +173,7 @@ def test_final_bias_off_by_one() -> None:
 
 def _without_masks(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Both sides forget an indicator: what the attacks below would be worth without it."""
-    for module in ("verifier.check", "prover.prove"):
+    for module in ("verifier.check", "prover.proving"):
         relation = sys.modules[module].training_relation  # type: ignore[attr-defined]
 
         def weaker(statement: Statement, relation: Any = relation) -> Any:

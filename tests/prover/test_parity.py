@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from prover import prove as proving
+from prover import proving
 from prover.backends import cpu, reference
 from prover.randomness import SeededRandomness
 from tests.support import Forged, forge, preset

@@ -11,7 +11,7 @@ import pytest
 from prover.backends.cpu import BACKEND
 from prover.choose import choose_parameters, draft_parameters, initial_state, one_hot
 from prover.plan import plan_segments
-from prover.prove import prove
+from prover.proving import prove
 from prover.session import assemble, commit_final, commit_start
 from prover.trainer import train
 from verifier import MalformedStatement, ParametersUnsafe, RejectedProof, StatementMismatch

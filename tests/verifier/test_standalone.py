@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prover import prove as proving
+from prover import proving
 from prover.backends import cpu
 from prover.choose import choose_rows
 from prover.randomness import Randomness

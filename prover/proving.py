@@ -65,11 +65,14 @@ def commit_group(
     return commit_rows(backend, code, leaf_prefix(relation, group), rows, blinding)
 
 
-def prepare(statement: Statement, minimum_security: int) -> tuple[Relation, Shape]:
-    """The relation and shape of a statement that is safe to prove; ParametersUnsafe otherwise."""
+def prepare(
+    statement: Statement, minimum_security: int, relation_of: Callable[[Statement], Relation] | None = None
+) -> tuple[Relation, Shape]:
+    """The relation (by default that of its task) and shape of a statement that is safe to prove; ParametersUnsafe
+    otherwise."""
     check_promise(statement.parameters, minimum_security)
     check_bounds(statement.parameters)
-    relation = training_relation(statement)
+    relation = (relation_of or training_relation)(statement)
     shape = shape_of(statement, relation)
     check_security(shape, statement.parameters)
     return relation, shape
