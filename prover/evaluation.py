@@ -17,19 +17,19 @@ from .exact import Integers, bits_needed
 from .prove import Job, commit_group, prepare
 from .randomness import Randomness
 from .trainer import State, forward_pass
-from .witness import build_witness, data_integers, forward_integers, pad, state_integers, to_field
+from .witness import Forward, Witness, build_witness, data_integers, forward_integers, pad, state_integers, to_field
 
 _ZERO = bytes(32)
 
 
-def accuracy_parameters(trained: Parameters, samples: int, widths: dict[str, int]) -> Parameters:
-    """The parameters of an accuracy on `samples` samples: the trained run's, but for what belongs to training.
+def use_parameters(trained: Parameters, task: str, samples: int, widths: dict[str, int]) -> Parameters:
+    """The parameters of another task on the model of a trained run: that run's, but for what belongs to training.
 
     `widths` are bits of inputs, activations and outputs. The code and the budgets stay: the model's commitment is used.
     """
     return dataclasses.replace(
         trained,
-        task="accuracy",
+        task=task,
         steps=1,
         first_step=0,
         rates=(1,),
@@ -39,11 +39,17 @@ def accuracy_parameters(trained: Parameters, samples: int, widths: dict[str, int
         target_bits=0,
         target_width=1,
         error_width=2,
+        backward_width=2,
         initial="committed",
         input_width=widths["input"],
         activation_width=widths["activation"],
         output_width=widths["output"],
     )
+
+
+def draft_use(parameters: Parameters, samples: int, model_root: bytes) -> Statement:
+    """A statement about the model with this root, its data root and what its task has besides still missing."""
+    return Statement(parameters, samples, _ZERO, model_root, _ZERO, model_root, _ZERO)
 
 
 def accuracy_job(
@@ -69,43 +75,53 @@ def accuracy_job(
             f"[n, {last}], n > 0"
         )
     run = forward_pass(state, trained.parameters, inputs)
-    parameters = accuracy_parameters(trained.parameters, len(inputs), _widths(trained.parameters, inputs, run.Y))
-    output = run.Y[-1]
-    choice = (np.arange(output.shape[1]) == output.argmax(axis=1)[:, None]).astype(np.int64)
-    draft = Statement(parameters, len(inputs), _ZERO, trained.final_root, _ZERO, trained.final_root, _ZERO)
-    draft = dataclasses.replace(draft, correct=int((choice * targets).sum()))
-    relation = training_relation(draft)
-    shape = prepare(draft, minimum_security)[1]
+    widths = needed_widths(trained.parameters, inputs, run.Y)
+    parameters = use_parameters(trained.parameters, "accuracy", len(inputs), widths)
+    chosen = choice(run.Y[-1])
+    draft = draft_use(parameters, len(inputs), trained.final_root)
+    draft = dataclasses.replace(draft, correct=int((chosen * targets).sum()))
+    relation, shape = prepare(draft, minimum_security)
     data = data_integers(inputs, targets, relation)
     tensors = {name: to_field(values) for name, values in data.items()}
     committed = commit_group(backend, relation, shape.code, "data", tensors, randomness=randomness)
     statement = dataclasses.replace(draft, data_root=committed.root)
-    integers = data | state_integers(state, "initial", relation)
-    top = np.broadcast_to(output.max(axis=1, keepdims=True), output.shape)
-    parts = {"input": inputs, "target": targets, "choice": choice} | forward_integers(run, relation)
-    integers |= {name: _padded(relation, name, values) for name, values in parts.items()}
-    integers |= _padded_choice(relation, choice, top)
+    integers = data | {"target": pad(targets[None], relation.tensors["target"].axes)}
+    witness = forward_witness(backend, relation, state, run, integers | choice_integers(relation, run.Y[-1]))
+    return Job(
+        statement, training_relation(statement), shape, witness, {"data": committed.blinding, "initial": blinding}
+    )
+
+
+def forward_witness(
+    backend: Backend, relation: Relation, state: State, run: Forward, integers: dict[str, Integers]
+) -> Witness:
+    """The witness of one forward pass from a committed state; `integers` are the other tensors, padded and flat."""
+    parts = {"input": run.A[0]} | forward_integers(run, relation)
+    whole = integers | state_integers(state, "initial", relation)
+    whole |= {name: pad(values[None], relation.tensors[name].axes) for name, values in parts.items()}
     derived = {f"A{l}": pad(values[None], relation.masked[f"A{l}"].axes) for l, values in enumerate(run.A)}
-    witness = build_witness(backend, relation, integers, derived)
-    return Job(statement, relation, shape, witness, {"data": committed.blinding, "initial": blinding})
+    return build_witness(backend, relation, whole, derived)
 
 
-def _padded(relation: Relation, name: str, values: Integers) -> Integers:
-    return pad(values[None], relation.tensors[name].axes)
+def choice(outputs: Integers) -> Integers:
+    """One-hot rows of the largest output of each sample, [n, C]; the lowest class on a tie."""
+    return np.asarray(np.arange(outputs.shape[1]) == outputs.argmax(axis=1)[:, None], dtype=np.int64)
 
 
-def _padded_choice(relation: Relation, choice: Integers, top: Integers) -> dict[str, Integers]:
+def choice_integers(relation: Relation, outputs: Integers) -> dict[str, Integers]:
     """`choice` with the first class chosen at padded places, and `top` constant along the padded classes."""
     axes = relation.tensors["top"].axes
     shape = [1 << axis.bits for axis in axes]
-    chosen = pad(choice[None], axes).reshape(shape)
-    chosen[:, len(choice) :, 0] = 1
+    chosen = pad(choice(outputs)[None], axes).reshape(shape)
+    chosen[:, len(outputs) :, 0] = 1
     wide = np.zeros(shape, dtype=np.int64)
-    wide[0, : len(top)] = top[:, :1]
+    wide[0, : len(outputs)] = outputs.max(axis=1, keepdims=True)
     return {"choice": chosen.reshape(-1), "top": wide.reshape(-1)}
 
 
-def _widths(p: Parameters, inputs: Integers, outputs: list[Integers]) -> dict[str, int]:
+def needed_widths(p: Parameters, inputs: Integers, outputs: list[Integers]) -> dict[str, int]:
+    """Bits of inputs, activations and outputs; OutOfRange for more than the tables have."""
+
     def bits(values: list[Integers]) -> int:
         return max([2, *(bits_needed(int(v.min()), int(v.max())) for v in values)])
 

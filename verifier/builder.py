@@ -10,6 +10,7 @@ from .relation import (
     Identity,
     Lookup,
     Masked,
+    Public,
     Relation,
     Selection,
     Table,
@@ -34,6 +35,8 @@ class Builder:
         self.lookups: list[Lookup] = []
         self.identities: list[Identity] = []
         self.totals: list[Total] = []
+        self.publics: list[Public] = []
+        self.selected: tuple[str, ...] = ("input", "target")  # which batch tensors are rows of the committed data set
 
     def tensor(self, name: str, group: str, *axes: Axis) -> str:
         """A committed tensor of a group."""
@@ -75,6 +78,7 @@ class Builder:
             tuple(self.identities),
             finals,
             tuple(self.totals),
+            tuple(self.publics),
         )
         for table in collected.tables():
             self.tensor(f"count:{table.name}", "witness", Axis("table", 1 << table.bits))
@@ -86,8 +90,10 @@ class Builder:
 
 
 def data(build: Builder) -> tuple[Selection, ...]:
-    """The committed data set, and the batches picked from it."""
+    """The committed data set of inputs and targets, and the batches picked from it; nothing if none are."""
+    if not build.selected:
+        return ()
     n = Axis("n", build.statement.samples)
     build.tensor("data.input", "data", n, build.f[0])
     build.tensor("data.target", "data", n, build.f[-1])
-    return (Selection("select:input", "input", "data.input"), Selection("select:target", "target", "data.target"))
+    return tuple(Selection(f"select:{name}", name, f"data.{name}") for name in build.selected)

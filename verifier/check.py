@@ -8,6 +8,7 @@ from fractions import Fraction
 from .channel import ReadingChannel
 from .commitment import code_of, group_rows
 from .errors import MalformedProof, ParametersUnsafe, StatementMismatch
+from .opening import check_file, with_file
 from .proof import decode_proof
 from .protocol import converse
 from .relation import GROUPS, Relation
@@ -45,12 +46,15 @@ def verify(
     allow_transparent: bool = False,
     expect_statement: bytes | None = None,
     expect_parameters: bytes | None = None,
+    model: bytes | None = None,
 ) -> Verdict:
     """Checks a proof file against a statement file; returns only if the proof is valid.
 
     `minimum_security` is in bits (the command line offers 128 and 100; less is for tests). The expected digests pin
-    what the caller wants proven: a valid proof of a statement the prover chose means nothing by itself.
-    Errors: MalformedStatement, MalformedProof, StatementMismatch, ParametersUnsafe, RejectedProof.
+    what the caller wants proven: a valid proof of a statement the prover chose means nothing by itself. `model` is the
+    weights file that a statement of the task "model" speaks of.
+    Errors: MalformedStatement, MalformedProof, MalformedWeights, FileNeeded, StatementMismatch, ParametersUnsafe,
+    RejectedProof.
     Not checked, and the caller's to judge: that the committed data are good or complete, and that the initial state
     was not already trained.
     """
@@ -64,6 +68,7 @@ def verify(
         raise ParametersUnsafe("a transparent proof shows its scalars: it is refused unless asked for")
     check_promise(parameters, minimum_security)
     check_bounds(parameters)
+    weights = check_file(claim, model)
     relation = training_relation(claim)
     body = decode_proof(proof, digest)
     _check_size(claim, relation, len(body))
@@ -71,6 +76,8 @@ def verify(
     check_security(shape, parameters)
     if len(body) > shape.max_bytes:
         raise MalformedProof(f"the body has {len(body)} bytes, a proof of this statement at most {shape.max_bytes}")
+    if weights:
+        relation = with_file(relation, weights)
     channel = ReadingChannel(parameters.zero_knowledge, body)
     converse(channel, claim, relation, shape.code, shape.pads)
     channel.close()

@@ -220,9 +220,9 @@ def check_columns(
     masks: list[list[int]] = []
     for group in GROUPS:
         weights = combination.weights[group]
-        if not weights:
-            continue  # a public first state has no tree
         extra = 3 if group == "witness" else 0  # the mask row over K is three rows over F, after the tensors
+        if not weights and not extra:
+            continue  # public data and a public first state have no tree
         opened = open_tree(
             channel, group, leaf_prefix(relation, group), roots[group], len(weights) + extra, positions, depth
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .builder import Builder
-from .network import forward, states, targets
-from .relation import Identity, Lookup, Part, Relation, Table, Total, linear
+from .network import chosen, forward, states, targets
+from .relation import Identity, Part, Relation, Total, linear
 from .statement import Statement
 
 
@@ -16,15 +16,11 @@ def accuracy_relation(statement: Statement) -> Relation:
     outputs tie for the top, any of them may be chosen: a tie counts as correct if one of the tied classes is the label.
     """
     build = Builder(statement)
-    p, axes, y = build.p, (build.t, build.b, build.f[-1]), f"Y{build.p.layers - 1}"
+    axes = (build.t, build.b, build.f[-1])
     einsums = forward(build)
     target = targets(build)
-    top, choice = build.batch_tensor("top", build.f[-1]), build.batch_tensor("choice", build.f[-1])
+    choice = chosen(build)
     build.range(choice, linear((1, choice)), 1, 0)
-    build.lookups.append(Lookup("margin", Table("range", p.output_width), linear((1, top), (-1, y)), 0, masked=True))
-    build.identities += [
-        Identity("choice", axes, (Part(1, (choice,), True),), 1),
-        Identity("top", axes, (Part(1, (choice, y), True), Part(-1, (top,), False))),
-    ]
+    build.identities.append(Identity("choice", axes, (Part(1, (choice,), True),), 1))
     build.totals.append(Total("correct", (choice, target), axes, statement.correct or 0))
     return build.relation(einsums, states(build, moving=False), ())

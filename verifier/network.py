@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .activations import activate
 from .builder import Builder
-from .relation import Einsum, Form, History, Identity, Part, linear
+from .relation import Einsum, Form, History, Identity, Lookup, Part, Table, linear
 
 
 def _inputs(build: Builder) -> None:
@@ -54,15 +54,31 @@ def targets(build: Builder) -> str:
     return target
 
 
-def states(build: Builder, moving: bool = True) -> dict[str, History]:
-    """Every weight matrix and bias: first state, last state, and the gradients between, unless nothing moves."""
+def chosen(build: Builder) -> str:
+    """A tensor `choice` that chooses an output per sample, which no other exceeds; the caller says what choices are.
+
+    top = sum_j choice_j Y_j, and top - Y_j is in a range for every real class j. If choice is one-hot, the chosen
+    output is the largest or ties with it.
+    """
+    p, axes, y = build.p, (build.t, build.b, build.f[-1]), f"Y{build.p.layers - 1}"
+    top, choice = build.batch_tensor("top", build.f[-1]), build.batch_tensor("choice", build.f[-1])
+    build.lookups.append(Lookup("margin", Table("range", p.output_width), linear((1, top), (-1, y)), 0, masked=True))
+    build.identities.append(Identity("top", axes, (Part(1, (choice, y), True), Part(-1, (top,), False))))
+    return choice
+
+
+def states(build: Builder, moving: bool = True, checked: bool = True) -> dict[str, History]:
+    """Every weight matrix and bias: first state, last state, and the gradients between, unless nothing moves.
+
+    `checked` is whether the first state's limbs are looked up in their ranges.
+    """
     p, histories = build.p, {}
     for l in range(p.layers):
         rows, columns = build.f[l], build.f[l + 1]
         for name, axes in ((f"W{l}", (rows, columns)), *([(f"b{l}", (columns,))] if p.bias else [])):
             initial = None
             if p.initial == "committed":
-                initial = build.limbs(f"initial.{name}", "initial", p.weight_width, axes, checked=True)
+                initial = build.limbs(f"initial.{name}", "initial", p.weight_width, axes, checked)
             final = None
             if moving:
                 final = build.limbs(f"final.{name}", "final", p.weight_width, axes, checked=False)

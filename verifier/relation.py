@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from .public import Matrix
 from .statement import Parameters
 
 
@@ -179,6 +180,21 @@ class Total:
 
 
 @dataclass(frozen=True)
+class Public:
+    """form = values + offset at every index inside the public sizes; nothing is said of the padding.
+
+    Axes are (t, b, f) with one step, the values' rows then being samples; or a state's rows and columns; or a bias's
+    columns, one row of values.
+    """
+
+    name: str
+    form: Form
+    axes: tuple[Axis, ...]
+    values: Matrix
+    offset: int = 0
+
+
+@dataclass(frozen=True)
 class Relation:
     """All tensors and claims of one statement. Claims can be removed by name, which only tests do."""
 
@@ -192,6 +208,7 @@ class Relation:
     identities: tuple[Identity, ...]
     finals: tuple[str, ...]
     totals: tuple[Total, ...] = ()
+    publics: tuple[Public, ...] = ()
     removed: frozenset[str] = field(default_factory=frozenset)
 
     def group(self, name: str) -> list[Tensor]:
@@ -212,6 +229,7 @@ class Relation:
             selections=tuple(c for c in self.selections if c.name != name),
             identities=tuple(c for c in self.identities if c.name != name),
             totals=tuple(c for c in self.totals if c.name != name),
+            publics=tuple(c for c in self.publics if c.name != name),
             finals=tuple(history for history in self.finals if f"final:{history}" != name),
             removed=self.removed | {name},
         )
