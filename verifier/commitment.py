@@ -157,14 +157,20 @@ PADS_PREFIX = b"\x00pads"
 
 
 def leaf_prefix(relation: Relation, group: str) -> bytes:
-    """What stands before the salt in every leaf of a group's tree: its kind and a digest of its tensors' public shapes.
+    """What stands before the salt in every leaf of a group's tree: its kind and a digest of what its rows mean.
 
-    So a root binds the number of samples and all widths. The first and the last state of a segment are of one kind:
-    the last one of a segment is the first one of the next.
+    So a root binds the code, the number of samples and all widths; that of a state also binds the model: what makes
+    integers of limbs, a scale of integers, and a network of weights. A statement with other parameters that names
+    the root of a trained model therefore has no proof. The first and the last state of a segment are of one kind: the
+    last one of a segment is the first one of the next.
     """
-    kind = "state" if group in ("initial", "final") else group
+    p, kind = relation.parameters, "state" if group in ("initial", "final") else group
     shapes = [[axis.size for axis in tensor.axes] for tensor in relation.group(group)]
-    return b"\x00" + kind.encode("ascii") + hashlib.sha256(repr((kind, shapes)).encode("ascii")).digest()[:16]
+    meaning: tuple[object, ...] = (p.row_bits, p.blowup_bits)
+    if kind == "state":
+        scales = (p.activation_bits, p.gradient_bits, p.rate_bits)
+        meaning += (p.table_bits, p.weight_width, *scales, p.activation, p.bias)
+    return b"\x00" + kind.encode("ascii") + hashlib.sha256(repr((kind, shapes, meaning)).encode("ascii")).digest()[:16]
 
 
 def node_digest(left: bytes, right: bytes) -> bytes:
