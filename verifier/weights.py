@@ -11,6 +11,7 @@ import json
 import sys
 from array import array
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 from .errors import MalformedWeights
@@ -86,12 +87,13 @@ def _span(name: str, entry: Any, shape: list[int]) -> tuple[int, int]:
         raise MalformedWeights(f"{name} is not of the type I64: only a file of exact integers can be compared")
     if not _same(entry.get("shape"), shape):
         raise MalformedWeights(f"{name} has another shape than {shape}, which the statement's layers have")
-    offsets, size = entry.get("data_offsets"), 8
-    for extent in shape:
-        size *= extent
-    if not isinstance(offsets, list) or len(offsets) != 2 or not _same(offsets, [offsets[0], offsets[0] + size]):
+    offsets, size = entry.get("data_offsets"), 8 * prod(shape)
+    if not isinstance(offsets, list) or len(offsets) != 2 or any(type(value) is not int for value in offsets):
+        raise MalformedWeights(f"{name}: data_offsets are not two integers")
+    first, end = offsets
+    if end - first != size:
         raise MalformedWeights(f"{name}: data_offsets do not span the {size} bytes of its shape")
-    return offsets[0], offsets[1]
+    return first, end
 
 
 def _same(found: Any, wanted: list[int]) -> bool:
