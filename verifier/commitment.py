@@ -168,8 +168,9 @@ def leaf_prefix(relation: Relation, group: str) -> bytes:
     shapes = [[axis.size for axis in tensor.axes] for tensor in relation.group(group)]
     meaning: tuple[object, ...] = (p.row_bits, p.blowup_bits)
     if kind == "state":
-        scales = (p.activation_bits, p.gradient_bits, p.rate_bits)
-        meaning += (p.table_bits, p.weight_width, *scales, p.activation, p.bias)
+        limbs = (p.table_bits, p.weight_width, p.velocity_width, p.momentum > 0)
+        scales = (p.activation_bits, p.gradient_bits, p.rate_bits, p.state_bits)
+        meaning += (*limbs, *scales, p.activation, p.bias)
     return b"\x00" + kind.encode("ascii") + hashlib.sha256(repr((kind, shapes, meaning)).encode("ascii")).digest()[:16]
 
 

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 from .errors import MalformedStatement
 
 if TYPE_CHECKING:
+    from .parameters import Parameters
     from .statement import Statement
+
+MAX_MOVING_STEPS = 2048  # of a segment with momentum or decay: its coefficients take O(T^2)
 
 
 def check_consistent(s: Statement) -> None:
     """Raises MalformedStatement for fields that contradict each other."""
     p = s.parameters
+    _consistent_optimizer(p)
     if p.task != "training":
         _consistent_use(s)
     if p.task == "accuracy":
@@ -43,6 +47,17 @@ def check_consistent(s: Statement) -> None:
         raise MalformedStatement("only a run that starts at step 0 can start from a public seed")
     if p.first_step == 0 and s.origin_root != s.initial_root:
         raise MalformedStatement("a run that starts at step 0 has its own initial root as schedule.origin")
+
+
+def _consistent_optimizer(p: Parameters) -> None:
+    if (p.kernel_bits > 0) == p.plain or p.kernel_bits >= p.weight_bits:
+        raise MalformedStatement(
+            f"kernel_bits = {p.kernel_bits}: from 1 to {p.weight_bits - 1} with momentum or weight decay, else 0"
+        )
+    if not p.momentum and (p.nesterov or p.velocity_width != 2):
+        raise MalformedStatement("without momentum, training.nesterov is false and ranges.velocity = 2 (it is unused)")
+    if not p.plain and p.steps > MAX_MOVING_STEPS:
+        raise MalformedStatement(f"{p.steps} steps with momentum or weight decay: at most {MAX_MOVING_STEPS} a segment")
 
 
 def _consistent_use(s: Statement) -> None:

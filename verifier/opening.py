@@ -25,7 +25,9 @@ def model_relation(statement: Statement) -> Relation:
     for history in states(build, moving=False, checked=False).values():
         assert history.initial is not None
         axes = (history.columns,) if history.rows is None else (history.rows, history.columns)
-        build.publics.append(Public(f"file:{history.name}", history.initial, axes, Matrix(()), history.offset))
+        build.publics.append(
+            Public(f"file:{history.name}", history.initial.form, axes, Matrix(()), history.initial.offset)
+        )
     return build.relation([], {}, ())
 
 

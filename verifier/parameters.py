@@ -13,6 +13,7 @@ ACTIVATIONS = ("relu", "leaky-relu", "silu")
 OPTIMIZERS = ("sgd",)
 TARGETS = ("one-hot", "values")
 INITIALS = ("committed", "public-seed")
+BILLION = 10**9
 TASKS = ("training", "accuracy", "inference", "model")
 
 
@@ -25,6 +26,9 @@ class Parameters:
     multipliers k_t are `rates`: one for all steps, or one a step. With `initial` = "public-seed" the first state is
     not committed but expanded from a seed, which stands in the place of its root; see `initial.py`. Without `bias`
     layers are Z = A W, and states are weight matrices alone.
+    `momentum` and `weight_decay` are in billionths; `optimizer.py` has their meaning, and 2^q (`kernel_bits` = q) is
+    the scale of the coefficients that end in a rounded state: the velocity, and with decay the weights, which are then
+    committed at scale 2^(w - q).
     Widths are bits of a signed two's-complement range [-2^(width-1), 2^(width-1)) proven for every entry; the one
     exception is target_width = 1 of one-hot targets, proven to be 0 or 1. Targets stand at scale 2^target_bits.
     """
@@ -59,6 +63,31 @@ class Parameters:
     initial: str = "committed"
     task: str = "training"
     bias: bool = True
+    momentum: int = 0
+    nesterov: bool = False
+    weight_decay: int = 0
+    kernel_bits: int = 0
+    velocity_width: int = 2
+
+    @property
+    def plain(self) -> bool:
+        """Whether the optimiser is W <- W - k A^T G, without momentum and decay."""
+        return self.momentum == self.weight_decay == 0
+
+    @property
+    def state_shift(self) -> int:
+        """How many binary digits a committed state has fewer than the weights that it starts."""
+        return self.kernel_bits if self.weight_decay else 0
+
+    @property
+    def state_bits(self) -> int:
+        """The scale of committed weights and biases."""
+        return self.weight_bits - self.state_shift
+
+    @property
+    def starts_moving(self) -> bool:
+        """Whether the first state comes with a velocity: one that training left, not one that a run starts from."""
+        return self.momentum > 0 and (self.first_step > 0 or self.task != "training")
 
     def rate(self, step: int) -> int:
         """k_t of a step counted from this segment's first, 0 <= step < steps."""
@@ -95,6 +124,10 @@ INTEGERS: dict[str, tuple[str, str, int, int]] = {
     "backward_width": ("ranges", "backward", 2, 16),
     "error_width": ("ranges", "error", 2, 16),
     "weight_width": ("ranges", "weight", 2, 48),
+    "velocity_width": ("ranges", "velocity", 2, 48),
+    "momentum": ("training", "momentum", 0, BILLION - 1),
+    "weight_decay": ("training", "weight_decay", 0, BILLION),
+    "kernel_bits": ("fixed_point", "kernel_bits", 0, 24),
     "table_bits": ("protocol", "table_bits", 2, 16),
     "row_bits": ("protocol", "row_bits", 1, 18),
     "blowup_bits": ("protocol", "blowup_bits", 1, 5),
@@ -119,6 +152,7 @@ def parameters_document(p: Parameters) -> dict[str, Any]:
     for field, (section, key, *_) in (CHOICES | INTEGERS).items():
         document[section][key] = getattr(p, field)
     document["model"]["bias"] = p.bias
+    document["training"]["nesterov"] = p.nesterov
     document["training"]["rates"] = list(p.rates)
     document["protocol"]["zero_knowledge"] = p.zero_knowledge
     return document

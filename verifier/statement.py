@@ -118,7 +118,7 @@ def _build(document: dict[str, Any]) -> Statement:
         fields[field] = section(document, place).get(key)
         if fields[field] not in choices:
             raise MalformedStatement(f"{place}.{key} must be one of {', '.join(choices)}")
-    for field, place in (("zero_knowledge", "protocol"), ("bias", "model")):
+    for field, place in (("zero_knowledge", "protocol"), ("bias", "model"), ("nesterov", "training")):
         fields[field] = section(document, place).get(field)
         if not isinstance(fields[field], bool):
             raise MalformedStatement(f"{place}.{field} must be true or false")

@@ -30,8 +30,8 @@ def parse_weights(data: bytes, p: Parameters) -> dict[str, Matrix]:
     """
     header, start = _header(data)
     scale = header.pop("__metadata__", {})
-    if not isinstance(scale, dict) or scale.get("scale_bits", str(p.weight_bits)) != str(p.weight_bits):
-        raise MalformedWeights(f"the weights are not at scale 2^{p.weight_bits}, as the statement's are")
+    if not isinstance(scale, dict) or scale.get("scale_bits", str(p.state_bits)) != str(p.state_bits):
+        raise MalformedWeights(f"the weights are not at scale 2^{p.state_bits}, as the statement's are")
     shapes = _shapes(p)
     if set(header) != {name for name, _ in shapes.values()}:
         raise MalformedWeights(
