@@ -19,6 +19,7 @@ from .parameters import Parameters
 from .public import Matrix
 
 MAX_HEADER = 1 << 20
+MAX_MODEL = 1 << 30  # bytes of a file that programs read
 _PREFIX = 8
 
 
