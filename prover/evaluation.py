@@ -41,6 +41,8 @@ def use_parameters(trained: Parameters, task: str, samples: int, widths: dict[st
         error_width=2,
         backward_width=2,
         initial="committed",
+        activation_norm_width=0,
+        gradient_norm_width=0,
         input_width=widths["input"],
         activation_width=widths["activation"],
         output_width=widths["output"],

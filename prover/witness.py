@@ -135,7 +135,22 @@ def batch_integers(trace: Trace, relation: Relation) -> dict[str, Integers]:
         whole |= {f"RG{l}.{k}": limb for k, limb in enumerate(limbs(trace.RG[l - 1], p.weight_bits, p))}
     out = {name: pad(values, axes[name].axes) for name, values in whole.items()}
     out |= rounding_integers(trace.rounding, relation)
+    for norm in relation.norms:
+        values = _norm_of(trace, norm.tensor)
+        parts = enumerate(limbs((values**2).sum(axis=1), _norm_width(p, norm.tensor), p))
+        out |= {f"norm.{norm.tensor}.{k}": pad(limb, axes[f"norm.{norm.tensor}.{k}"].axes) for k, limb in parts}
     return out | slope_integers(out, relation) | loss_integers(out[f"Y{p.layers - 1}"], relation)
+
+
+def _norm_of(trace: Trace, tensor: str) -> Integers:
+    """The tensor [T, B, d] whose norms are committed."""
+    kind, layer = tensor.rstrip("0123456789"), int(tensor.lstrip("YGActgrd"))
+    found = {"Y": trace.Y, "act": trace.A[1:], "GA": [trace.GA[0], *trace.GA], "grad": trace.G}
+    return found[kind][layer]
+
+
+def _norm_width(p: Parameters, tensor: str) -> int:
+    return p.activation_norm_width if tensor[:1] in "Ya" else p.gradient_norm_width
 
 
 def slope_integers(flat: Mapping[str, Integers], relation: Relation) -> dict[str, Integers]:

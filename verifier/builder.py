@@ -11,6 +11,7 @@ from .relation import (
     Identity,
     Lookup,
     Masked,
+    Norm,
     Public,
     Relation,
     Selection,
@@ -38,6 +39,7 @@ class Builder:
         self.totals: list[Total] = []
         self.publics: list[Public] = []
         self.selected: tuple[str, ...] = ("input", "target")  # which batch tensors are rows of the committed data set
+        self.norms: list[Norm] = []
 
     def tensor(self, name: str, group: str, *axes: Axis) -> str:
         """A committed tensor of a group."""
@@ -80,6 +82,7 @@ class Builder:
             finals,
             tuple(self.totals),
             tuple(self.publics),
+            tuple(self.norms),
         )
         for table in collected.tables():
             self.tensor(f"count:{table.name}", "witness", Axis("table", 1 << table.bits))

@@ -15,7 +15,8 @@ from .weights import parse_weights
 
 
 def model_relation(statement: Statement) -> Relation:
-    """Per weight matrix and bias: its committed value at a random entry is that of the file, which is still missing.
+    """Per weight matrix and bias, and per velocity: the committed value at a random entry is that of the file, which is
+    still missing.
 
     The state's limbs are not range-checked: what a commitment to a state stands for is their weighted sum mod p, and
     the file says which integers of magnitude below p/2 that is.
@@ -23,11 +24,10 @@ def model_relation(statement: Statement) -> Relation:
     build = Builder(statement)
     build.selected = ()
     for history in states(build, moving=False, checked=False).values():
-        assert history.initial is not None
         axes = (history.columns,) if history.rows is None else (history.rows, history.columns)
-        build.publics.append(
-            Public(f"file:{history.name}", history.initial.form, axes, Matrix(()), history.initial.offset)
-        )
+        for name, state in ((history.name, history.initial), (f"velocity.{history.name}", history.velocity)):
+            if state is not None:
+                build.publics.append(Public(f"file:{name}", state.form, axes, Matrix(()), state.offset))
     return build.relation([], {}, ())
 
 

@@ -20,14 +20,16 @@ from .public import Matrix
 
 MAX_HEADER = 1 << 20
 MAX_MODEL = 1 << 30  # bytes of a file that programs read
+VELOCITY = ".velocity"
 _PREFIX = 8
 
 
 def parse_weights(data: bytes, p: Parameters) -> dict[str, Matrix]:
-    """The matrices W0, b0, W1, ... of `layers.{l}.weight` [d_out][d_in] and `layers.{l}.bias` [d_out], as int64.
+    """The matrices W0, b0, W1, ... of `layers.{l}.weight` [d_out][d_in] and `layers.{l}.bias` [d_out], as int64; with
+    momentum also velocity.W0, ... of the same names with `.velocity` at the end.
 
     MalformedWeights names what is wrong: no whole safetensors file, tensors that are missing, more, of another type or
-    shape than the layers have, values beyond p.weight_width bits, another scale.
+    shape than the layers have, values beyond their widths, another scale.
     """
     header, start = _header(data)
     scale = header.pop("__metadata__", {})
@@ -36,15 +38,16 @@ def parse_weights(data: bytes, p: Parameters) -> dict[str, Matrix]:
     shapes = _shapes(p)
     if set(header) != {name for name, _ in shapes.values()}:
         raise MalformedWeights(
-            f"the file holds {', '.join(sorted(header))[:200]}; expected layers.0.weight to layers.{p.layers - 1}."
-            f"{'bias' if p.bias else 'weight'}"
+            f"the file holds {', '.join(sorted(header))[:200]}; expected {len(shapes)} tensors, layers.0.weight to "
+            f"layers.{p.layers - 1}.{'bias' if p.bias else 'weight'}{' and their velocities' if p.momentum else ''}"
         )
     spans = {name: _span(name, header[name], shape) for name, shape in shapes.values()}
     _check_tiling(sorted(spans.values()), len(data) - start)
     weights = {}
     for tensor, (name, shape) in shapes.items():
         first, end = spans[name]
-        values = _integers(data[start + first : start + end], name, p.weight_width)
+        bits = p.velocity_width if name.endswith(VELOCITY) else p.weight_width
+        values = _integers(data[start + first : start + end], name, bits)
         width = shape[-1]
         lines = [values[k : k + width] for k in range(0, len(values), width)]
         weights[tensor] = Matrix(lines, transposed=len(shape) == 2)
@@ -58,6 +61,8 @@ def _shapes(p: Parameters) -> dict[str, tuple[str, list[int]]]:
         shapes[f"W{layer}"] = (f"layers.{layer}.weight", [d_out, d_in])
         if p.bias:
             shapes[f"b{layer}"] = (f"layers.{layer}.bias", [d_out])
+    if p.starts_moving:
+        shapes |= {f"velocity.{tensor}": (name + VELOCITY, shape) for tensor, (name, shape) in shapes.items()}
     return shapes
 
 

@@ -36,7 +36,7 @@ def prove_inference(
     ] = None,
     training_data: Annotated[
         bool,
-        typer.Option("--training-data", help="The samples that the run committed; one of their openings is spent."),
+        typer.Option("--training-data", help="The samples that the run committed; spends one of their openings."),
     ] = False,
     public_inputs: Annotated[
         bool, typer.Option("--public-inputs", help="List the inputs in the statement instead of committing to them.")

@@ -75,6 +75,16 @@ def test_what_the_model_gives_is_accepted(run: Trained, reveal: str, source: str
         assert np.array_equal(told.inference.classes, expected.argmax(axis=1)) and told.inference.outputs is None
 
 
+def test_a_model_whose_state_is_rounded() -> None:
+    """With momentum and weight decay: what is committed is 2^q times coarser than the weights, and has a velocity."""
+    moving = {"momentum": 500_000_000, "weight_decay": 200_000_000, "kernel_bits": 6, "velocity_width": 18}
+    moved = tiny_run(**moving, rate_bits=6)
+    job = job_of(moved)
+    verify(job.statement.to_bytes(), prove(job, cpu.BACKEND), minimum_security=1)
+    expected = outputs(moved.final, moved.statement.parameters, moved.inputs[:SAMPLES])
+    assert np.array_equal(job.statement.inference.outputs, expected)
+
+
 # --- a statement that is false, with the witness of the true one ---
 
 

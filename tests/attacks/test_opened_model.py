@@ -96,6 +96,23 @@ def test_one_integer_off_by_one(
     judge(lie, monkeypatch, removed=f"file:{tensor}", file=file)
 
 
+MOVING = {"momentum": 500_000_000, "weight_decay": 200_000_000, "kernel_bits": 6, "velocity_width": 18, "rate_bits": 6}
+
+
+def test_a_rounded_state_and_its_velocity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With momentum and decay the file holds velocities too, and each integer of them counts."""
+    moved = tiny_run(**MOVING)
+    arrays = {name: values.copy(order="C") for name, values in state_arrays(moved.final).items()}
+    file = safetensors.numpy.save(arrays, metadata={"scale_bits": str(moved.statement.parameters.state_bits)})
+    job = model_job(cpu.BACKEND, moved.statement, moved.final, moved.blinding, file)
+    judge(job, monkeypatch, file=file)
+    arrays["layers.0.bias.velocity"][0] += 1
+    other = safetensors.numpy.save(arrays)
+    with pytest.raises(RejectedProof):
+        judge(restated(job, other), monkeypatch, file=other)
+    judge(restated(job, other), monkeypatch, removed="file:velocity.b0", file=other)
+
+
 def test_the_own_file_opened_under_a_foreign_root(run: Trained, file: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that is in the file and not under the root."""
     other = [weights.copy() for weights in run.final.weights]

@@ -49,14 +49,15 @@ class Trained:
     targets: Any
 
 
-def tiny_run() -> Trained:
-    """Two steps on ten samples."""
+def tiny_run(**changes: Any) -> Trained:
+    """Two steps on ten samples, with parameters changed."""
+    p = dataclasses.replace(TINY, **changes)
     randomness, numbers = SeededRandomness(b"accuracy"), np.random.default_rng(0)
     inputs = numbers.integers(0, 8, (10, 5)).astype(np.int64)
     targets = np.eye(3, dtype=np.int64)[numbers.integers(0, 3, 10)]
-    first = initial_state(TINY.widths, TINY.weight_bits, SeededRandomness(b"\0").read)
-    draft, blindings = session.commit_start(cpu.BACKEND, TINY, inputs, targets, first, randomness)
-    trace = train(TINY, first, inputs, targets, draft.batches())
+    first = initial_state(p.widths, p.state_bits, SeededRandomness(b"\0").read)
+    draft, blindings = session.commit_start(cpu.BACKEND, p, inputs, targets, first, randomness)
+    trace = train(p, first, inputs, targets, draft.batches())
     statement, blinding = session.commit_final(cpu.BACKEND, draft, trace.final, randomness)
     return Trained(statement, trace.final, blinding, blindings["data"], inputs, targets)
 

@@ -44,6 +44,16 @@ def test_read() -> None:
     assert parse_weights(safetensors.numpy.save(arrays()), P)["b0"] == read["b0"]  # metadata may be absent
 
 
+def test_velocities_are_of_the_state() -> None:
+    p = preset(momentum=500_000_000, kernel_bits=6, velocity_width=18, first_step=1)
+    moving = arrays() | {f"{name}.velocity": values * 2 for name, values in arrays().items()}
+    read = parse_weights(safetensors.numpy.save(moving), p)
+    assert [list(line) for line in read["velocity.W1"].lines] == (arrays()["layers.1.weight"] * 2).tolist()
+    for other in (moving | {"layers.1.bias.velocity": np.full(3, 1 << 17)}, arrays()):
+        with pytest.raises(MalformedWeights, match=r"beyond 18 bits|and their velocities"):
+            parse_weights(safetensors.numpy.save(other), p)
+
+
 def test_both_ends_of_the_range() -> None:
     for value in (LOW, HIGH):
         assert parse_weights(file(**{"layers.1.bias": np.full(3, value)}), P)["b1"].lines[0][0] == value
@@ -90,8 +100,8 @@ BAD: dict[str, tuple[bytes, str]] = {
     "a key twice": (raw(b'{"layers.0.weight": {"dtype": "I64", "dtype": "I64"}}'), "stands twice"),
     "a byte less": (file()[:-1], "do not fill"),
     "a byte more": (file() + b"\0", "do not fill"),
-    "a tensor missing": (safetensors.numpy.save({WEIGHT: arrays()[WEIGHT]}), "expected layers.0.weight"),
-    "a tensor more": (file(**{"layers.2.bias": np.zeros(3, dtype=np.int64)}), "expected layers.0.weight"),
+    "a tensor missing": (safetensors.numpy.save({WEIGHT: arrays()[WEIGHT]}), "expected 4 tensors, layers.0.weight to"),
+    "a tensor more": (file(**{"layers.2.bias": np.zeros(3, dtype=np.int64)}), "expected 4 tensors, layers.0.weight to"),
     "floats": (file(**{WEIGHT: arrays()[WEIGHT].astype(np.float32)}), "not of the type I64"),
     "unsigned": (file(**{WEIGHT: arrays()[WEIGHT].astype(np.uint64)}), "not of the type I64"),
     "transposed": (file(**{WEIGHT: np.zeros((5, 7), dtype=np.int64)}), "another shape"),
