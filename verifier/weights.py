@@ -31,7 +31,7 @@ def parse_weights(data: bytes, p: Parameters) -> dict[str, Matrix]:
     MalformedWeights names what is wrong: no whole safetensors file, tensors that are missing, more, of another type or
     shape than the layers have, values beyond their widths, another scale.
     """
-    header, start = _header(data)
+    header, start = read_header(data)
     scale = header.pop("__metadata__", {})
     if not isinstance(scale, dict) or scale.get("scale_bits", str(p.state_bits)) != str(p.state_bits):
         raise MalformedWeights(f"the weights are not at scale 2^{p.state_bits}, as the statement's are")
@@ -73,8 +73,8 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return out
 
 
-def _header(data: bytes) -> tuple[dict[str, Any], int]:
-    """The header's object and the place where the tensors begin."""
+def read_header(data: bytes) -> tuple[dict[str, Any], int]:
+    """The header's object, and the place where the tensors begin; MalformedWeights if it is cut off or no object."""
     length = int.from_bytes(data[:_PREFIX], "little")
     if len(data) < _PREFIX or not 2 <= length <= min(MAX_HEADER, len(data) - _PREFIX):
         raise MalformedWeights("not a whole safetensors file: its header is cut off or longer than 1 MiB")
