@@ -26,6 +26,8 @@ _TABLE: tuple[tuple[type[BaseException], str, int], ...] = (
     (prover.CommitmentMismatch, "commitment_mismatch", INVALID),
     (verifier.MalformedStatement, "malformed_statement", MALFORMED),
     (verifier.MalformedProof, "malformed_proof", MALFORMED),
+    (verifier.MalformedWeights, "malformed_weights", MALFORMED),
+    (verifier.FileNeeded, "file_needed", USAGE),
     (prover.InputInvalid, "input_invalid", MALFORMED),
     (prover.RunFolderError, "run_folder", MALFORMED),
     (prover.OutOfRange, "out_of_range", LIMIT),

@@ -43,6 +43,7 @@ from prover.trainer import State, Trace
 from verifier.statement import Parameters, Statement, parse_statement
 
 FORMAT = "zkgrad-run/1"
+WEIGHTS = "weights_int.safetensors"
 SETTINGS, STATEMENT, DRAFT, PROOF = "settings.json", "statement.json", "draft.json", "proof.zkp"
 DATA, INITIAL, TRACE, OPENINGS = (
     "data.safetensors",
@@ -75,15 +76,19 @@ class Run:
 
 
 @contextlib.contextmanager
-def new_folder(path: Path, replace: bool) -> Iterator[Path]:
+def new_folder(path: Path, replace: bool, proof_only: bool = False) -> Iterator[Path]:
     """A folder to fill, which becomes `path` when the block ends well and vanishes when it does not.
 
-    RunFolderError when `path` exists, unless `replace` is set and it is an earlier run folder (or empty).
+    RunFolderError when `path` exists, unless `replace` is set and it is of the kind that it is replaced with: a run
+    folder, or with `proof_only` one of a statement and a proof and nothing else (or empty).
     """
     if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not replace)):
         raise RunFolderError(f"{path} exists already; choose another --out, or --replace it")
-    if path.is_dir() and any(path.iterdir()) and not (path / SETTINGS).exists():
-        raise RunFolderError(f"{path} is not a run folder; it is not replaced")
+    if path.is_dir() and any(path.iterdir()):
+        if proof_only and {entry.name for entry in path.iterdir()} - {STATEMENT, PROOF}:
+            raise RunFolderError(f"{path} holds more than a statement and a proof; it is not replaced")
+        if not proof_only and not (path / SETTINGS).exists():
+            raise RunFolderError(f"{path} is not a run folder; it is not replaced")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -183,7 +188,7 @@ def read_initial(folder: Path, p: Parameters) -> State:
 
 def read_final(folder: Path, p: Parameters) -> State:
     """The exact final state of a run."""
-    return load_state(folder / "weights_int.safetensors", p, p.momentum > 0)
+    return load_state(folder / WEIGHTS, p, p.momentum > 0)
 
 
 def _narrow(values: Integers) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 
 from prover.backends.cpu import BACKEND
 from prover.choose import draft_parameters, initial_state
-from prover.evaluation import accuracy_draft, accuracy_parameters, evaluation_job, widths_of
+from prover.evaluation import accuracy_draft, evaluation_job, needed_widths, use_parameters
 from prover.exact import Integers
 from prover.model_io import load_data
 from prover.proving import Job, commit_group, prepare, prove
@@ -103,7 +103,7 @@ def convolution_job(layer: Convolution, model: Model, p: Parameters, images: Int
     """
     dense = model.dense(layer)
     forward = forward_pass(dense, p, images)
-    parameters = accuracy_parameters(p, len(images), widths_of(p, images, forward.Y))
+    parameters = use_parameters(p, "accuracy", len(images), needed_widths(p, images, forward.Y))
     draft = accuracy_draft(parameters, bytes(32), forward, targets)
     relation, shape = prepare(draft, parameters.security_bits, layer.relation)
     committed = _model_integers(model, relation)

@@ -47,7 +47,8 @@ class Committed:
 
 def stack_rows(relation: Relation, group: str, tensors: Mapping[str, Table]) -> Table:
     """The rows of a group, F[R, N], tensors padded to whole rows."""
-    parts = [padded(tensors[name], 1 << committed_bits(relation, name)) for name, _ in group_rows(relation, group)]
+    parts = [np.empty(0, dtype=np.uint64)]  # a relation may have no witness: then its tree holds the mask alone
+    parts += [padded(tensors[name], 1 << committed_bits(relation, name)) for name, _ in group_rows(relation, group)]
     return np.concatenate(parts).reshape(-1, 1 << relation.parameters.row_bits)
 
 

@@ -18,19 +18,19 @@ from .exact import Integers, bits_needed
 from .proving import Job, commit_group, prepare
 from .randomness import Randomness
 from .trainer import State, forward_pass
-from .witness import Forward, build_witness, data_integers, forward_integers, pad, state_integers, to_field
+from .witness import Forward, Witness, build_witness, data_integers, forward_integers, pad, state_integers, to_field
 
 _ZERO = bytes(32)
 
 
-def accuracy_parameters(trained: Parameters, samples: int, widths: dict[str, int]) -> Parameters:
-    """The parameters of an accuracy on `samples` samples: the trained run's, but for what belongs to training.
+def use_parameters(trained: Parameters, task: str, samples: int, widths: dict[str, int]) -> Parameters:
+    """The parameters of another task on the model of a trained run: that run's, but for what belongs to training.
 
     `widths` are bits of inputs, activations and outputs. The code and the budgets stay: the model's commitment is used.
     """
     return dataclasses.replace(
         trained,
-        task="accuracy",
+        task=task,
         steps=1,
         first_step=0,
         rates=(1,),
@@ -40,6 +40,7 @@ def accuracy_parameters(trained: Parameters, samples: int, widths: dict[str, int
         target_bits=0,
         target_width=1,
         error_width=2,
+        backward_width=2,
         initial="committed",
         activation_norm_width=0,
         gradient_norm_width=0,
@@ -47,6 +48,11 @@ def accuracy_parameters(trained: Parameters, samples: int, widths: dict[str, int
         activation_width=widths["activation"],
         output_width=widths["output"],
     )
+
+
+def draft_use(parameters: Parameters, samples: int, model_root: bytes) -> Statement:
+    """A statement about the model with this root, its data root and what its task has besides still missing."""
+    return Statement(parameters, samples, _ZERO, model_root, _ZERO, model_root, _ZERO)
 
 
 def accuracy_job(
@@ -72,8 +78,9 @@ def accuracy_job(
             f"[n, {last}], n > 0"
         )
     run = forward_pass(state, trained.parameters, inputs)
-    parameters = accuracy_parameters(trained.parameters, len(inputs), widths_of(trained.parameters, inputs, run.Y))
-    draft = accuracy_draft(parameters, trained.final_root, run, targets)
+    widths = needed_widths(trained.parameters, inputs, run.Y)
+    draft = accuracy_draft(use_parameters(trained.parameters, "accuracy", len(inputs), widths), trained.final_root, run,
+                           targets)
     relation, shape = prepare(draft, minimum_security)
     model = state_integers(state, "initial", relation)
     return evaluation_job(backend, draft, relation, shape, model, blinding, run, targets, randomness)
@@ -81,14 +88,8 @@ def accuracy_job(
 
 def accuracy_draft(parameters: Parameters, model_root: bytes, run: Forward, targets: Integers) -> Statement:
     """The statement of an accuracy but for the root of its samples, with the number that the model gets right."""
-    choice = _choice(run.Y[-1])
-    draft = Statement(parameters, len(targets), _ZERO, model_root, _ZERO, model_root, _ZERO)
-    return dataclasses.replace(draft, correct=int((choice * targets).sum()))
-
-
-def _choice(output: Integers) -> Integers:
-    """One-hot of the largest output of each sample, the lowest class on a tie."""
-    return np.asarray((np.arange(output.shape[1]) == output.argmax(axis=1)[:, None]).astype(np.int64))
+    correct = int((choice(run.Y[-1]) * targets).sum())
+    return dataclasses.replace(draft_use(parameters, len(targets), model_root), correct=correct)
 
 
 def evaluation_job(
@@ -107,38 +108,45 @@ def evaluation_job(
     `run` is the forward pass of the samples, targets [n, C] their classes. Commits the samples, whose root completes
     the draft.
     """
-    inputs, output = run.A[0], run.Y[-1]
-    data = data_integers(inputs, targets, relation)
+    data = data_integers(run.A[0], targets, relation)
     tensors = {name: to_field(values) for name, values in data.items()}
     committed = commit_group(backend, relation, shape.code, "data", tensors, randomness=randomness)
-    statement, choice = dataclasses.replace(draft, data_root=committed.root), _choice(output)
-    integers = data | dict(model)
-    top = np.broadcast_to(output.max(axis=1, keepdims=True), output.shape)
-    parts = {"input": inputs, "target": targets, "choice": choice} | forward_integers(run, relation)
-    integers |= {name: _padded(relation, name, values) for name, values in parts.items()}
-    integers |= _padded_choice(relation, choice, top)
-    derived = {f"A{l}": pad(values[None], relation.masked[f"A{l}"].axes) for l, values in enumerate(run.A)}
-    witness = build_witness(backend, relation, integers, derived)
+    integers = data | {"target": pad(targets[None], relation.tensors["target"].axes)}
+    witness = forward_witness(backend, relation, model, run, integers | choice_integers(relation, run.Y[-1]))
+    statement = dataclasses.replace(draft, data_root=committed.root)
     return Job(statement, relation, shape, witness, {"data": committed.blinding, "initial": blinding})
 
 
-def _padded(relation: Relation, name: str, values: Integers) -> Integers:
-    return pad(values[None], relation.tensors[name].axes)
+def forward_witness(
+    backend: Backend, relation: Relation, model: Mapping[str, Integers], run: Forward, integers: dict[str, Integers]
+) -> Witness:
+    """The witness of one forward pass from a committed state, `model`; `integers` are the other tensors; all padded and
+    flat."""
+    parts = {"input": run.A[0]} | forward_integers(run, relation)
+    whole = integers | dict(model)
+    whole |= {name: pad(values[None], relation.tensors[name].axes) for name, values in parts.items()}
+    derived = {f"A{l}": pad(values[None], relation.masked[f"A{l}"].axes) for l, values in enumerate(run.A)}
+    return build_witness(backend, relation, whole, derived)
 
 
-def _padded_choice(relation: Relation, choice: Integers, top: Integers) -> dict[str, Integers]:
+def choice(outputs: Integers) -> Integers:
+    """One-hot rows of the largest output of each sample, [n, C]; the lowest class on a tie."""
+    return np.asarray(np.arange(outputs.shape[1]) == outputs.argmax(axis=1)[:, None], dtype=np.int64)
+
+
+def choice_integers(relation: Relation, outputs: Integers) -> dict[str, Integers]:
     """`choice` with the first class chosen at padded places, and `top` constant along the padded classes."""
     axes = relation.tensors["top"].axes
     shape = [1 << axis.bits for axis in axes]
-    chosen = pad(choice[None], axes).reshape(shape)
-    chosen[:, len(choice) :, 0] = 1
+    chosen = pad(choice(outputs)[None], axes).reshape(shape)
+    chosen[:, len(outputs) :, 0] = 1
     wide = np.zeros(shape, dtype=np.int64)
-    wide[0, : len(top)] = top[:, :1]
+    wide[0, : len(outputs)] = outputs.max(axis=1, keepdims=True)
     return {"choice": chosen.reshape(-1), "top": wide.reshape(-1)}
 
 
-def widths_of(p: Parameters, inputs: Integers, outputs: list[Integers]) -> dict[str, int]:
-    """Bits of the inputs, activations and outputs of a forward pass; OutOfRange when a table cannot hold them."""
+def needed_widths(p: Parameters, inputs: Integers, outputs: list[Integers]) -> dict[str, int]:
+    """Bits of inputs, activations and outputs; OutOfRange for more than the tables have."""
 
     def bits(values: list[Integers]) -> int:
         return max([2, *(bits_needed(int(v.min()), int(v.max())) for v in values)])

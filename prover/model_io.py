@@ -6,6 +6,7 @@ Every unusable input is an InputInvalid that names the file, the place, the valu
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from verifier.statement import Parameters
+from verifier.weights import read_header
 
 from .choose import quantize
 from .csv_table import Table, read_csv
@@ -32,6 +34,7 @@ Floats = NDArray[np.float64]
 Arrays = Mapping[str, NDArray[np.generic]]
 FEATURE_NAMES = ("features", "inputs", "x", "X", "data", "x_train")
 VELOCITY = ".velocity"  # ends the names of what momentum keeps beside each tensor
+_LAYER = re.compile(r"(.*?)([0-9]{1,9})\.((?:weight|bias)(?:\.velocity)?)")
 TARGET_NAMES = ("labels", "targets", "y", "Y", "target", "label", "y_train")
 
 
@@ -267,10 +270,11 @@ def _labels(source: str, values: Floats, classes: int | None) -> Integers:
 
 
 def save_weights(folder: Path, state: State, weight_bits: int, bias: bool = True) -> None:
-    """Writes weights.safetensors (float32, PyTorch layout) and weights_int.safetensors (int64, exact).
+    """Writes weights.safetensors (float32) and weights_int.safetensors (int64, exact, by the names of `state_arrays`).
 
-    float32 keeps 24 binary digits: it is for use; the integers are what the proof speaks about, velocities among them.
-    Both are secret. `weight_bits` is the scale of the state.
+    float32 keeps 24 binary digits: it is for use, with the names of torch.nn.Sequential(Linear, activation, Linear,
+    ...), 0.weight, 0.bias, 2.weight, .... The integers are what the proof speaks about, velocities among them. Both are
+    secret. `weight_bits` is the scale of the state.
     """
     save_arrays(folder / "weights.safetensors", float_arrays(state, weight_bits, bias), {"format": "pt"})
     save_arrays(folder / "weights_int.safetensors", state_arrays(state, bias), {"scale_bits": str(weight_bits)})
@@ -279,11 +283,12 @@ def save_weights(folder: Path, state: State, weight_bits: int, bias: bool = True
 def float_arrays(state: State, weight_bits: int, bias: bool = True) -> dict[str, NDArray[np.float32]]:
     """`state_arrays` as float32, in the weights' own units."""
     exact = state_arrays(state, bias)
-    return {
-        name: (array / 2.0**weight_bits).astype(np.float32)
-        for name, array in exact.items()
-        if not name.endswith(VELOCITY)
-    }
+    floats = {}
+    for name, array in exact.items():
+        _, layer, part = name.split(".", 2)
+        if not name.endswith(VELOCITY):
+            floats[f"{2 * int(layer)}.{part}"] = (array / 2.0**weight_bits).astype(np.float32)
+    return floats
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]], metadata: dict[str, str]) -> None:
@@ -298,8 +303,8 @@ def load_arrays(path: Path) -> Arrays:
 
 
 def state_arrays(state: State, bias: bool = True) -> dict[str, Integers]:
-    """`layers.{l}.weight` [d_out, d_in] and `layers.{l}.bias` [d_out], named and laid out as in PyTorch; without `bias`
-    weights alone."""
+    """`layers.{l}.weight` [d_out, d_in] and `layers.{l}.bias` [d_out], laid out as in PyTorch; without `bias` weights
+    alone."""
     named: dict[str, Integers] = {}
     for layer, (weight, shift) in enumerate(zip(state.weights, state.biases, strict=True)):
         named[f"layers.{layer}.weight"] = weight.T
@@ -313,19 +318,28 @@ def state_arrays(state: State, bias: bool = True) -> dict[str, Integers]:
 
 
 def load_state(path: Path, p: Parameters, moving: bool = False) -> State:
-    """Weights by the names of `state_arrays`, with their velocities if `moving`: int64 are exact integers at scale
-    2^`state_bits`, floats are rounded to it.
+    """Weights by the names of `state_arrays` or of any PyTorch module whose layers are numbered in their order, with
+    their velocities if `moving`: int64 are exact integers at scale 2^`state_bits`, floats are rounded to it.
 
-    InputInvalid: missing, foreign or misshapen tensors, non-finite numbers, values beyond the declared widths.
+    InputInvalid: missing, foreign or misshapen tensors, non-finite numbers, values beyond the declared widths, integers
+    at another scale.
     """
-    arrays = load_arrays(path)
+    data = read_input(path)
+    arrays = _numbered(_safetensors(path, data))
+    scale = read_header(data)[0].get("__metadata__", {}).get("scale_bits", str(p.state_bits))
+    if scale != str(p.state_bits):
+        raise InputInvalid(
+            f"{path}: integers at scale 2^{scale}, those of this run are at scale 2^{p.state_bits}: give the weights "
+            "as floats, which are rounded to it"
+        )
     parts = ("weight", "bias") if p.bias else ("weight",)
     ends = ("", VELOCITY) if moving else ("",)
     expected = {f"layers.{k}.{part}{end}" for k in range(p.layers) for part in parts for end in ends}
     if set(arrays) != expected:
         raise InputInvalid(
             f"{path}: missing tensors {sorted(expected - set(arrays))}, unexpected "
-            f"{sorted(set(arrays) - expected)[:8]}; rename them to layers.0.weight, layers.0.bias, ..."
+            f"{sorted(set(arrays) - expected)[:8]}; name them as torch.nn.Sequential does, 0.weight, 0.bias, 2.weight, "
+            "..., or layers.0.weight, layers.0.bias, layers.1.weight, ..."
         )
     found: dict[str, list[Integers]] = {f"{part}{end}": [] for end in ends for part in ("weight", "bias")}
     for k, (d_in, d_out) in enumerate(pairwise(p.widths)):
@@ -336,6 +350,18 @@ def load_state(path: Path, p: Parameters, moving: bool = False) -> State:
             elif not end:
                 found["bias"].append(np.zeros(d_out, dtype=np.int64))
     return State(*(tuple(tensors) for tensors in found.values()))
+
+
+def _numbered(arrays: Arrays) -> Arrays:
+    """Tensors `prefix{number}.weight` and so on of one prefix as `layers.{l}.weight`, l counting the numbers upwards;
+    as they are if their names are not of this kind."""
+    found = [_LAYER.fullmatch(name) for name in arrays]
+    named = {match[0]: (match[1], int(match[2]), match[3]) for match in found if match}
+    if len(named) != len(arrays) or len({prefix for prefix, _, _ in named.values()}) != 1:
+        return arrays
+    layers = {number: l for l, number in enumerate(sorted({number for _, number, _ in named.values()}))}
+    renamed = {f"layers.{layers[number]}.{part}": arrays[name] for name, (_, number, part) in named.items()}
+    return renamed if len(renamed) == len(arrays) else arrays
 
 
 def _tensor(path: Path, arrays: Arrays, name: str, shape: tuple[int, ...], p: Parameters) -> Integers:

@@ -3,8 +3,10 @@
 from .chain import ChainVerdict, verify_chain
 from .check import Verdict, verify
 from .errors import (
+    FileNeeded,
     MalformedProof,
     MalformedStatement,
+    MalformedWeights,
     ParametersUnsafe,
     RejectedProof,
     StatementMismatch,
@@ -13,8 +15,10 @@ from .errors import (
 
 __all__ = [
     "ChainVerdict",
+    "FileNeeded",
     "MalformedProof",
     "MalformedStatement",
+    "MalformedWeights",
     "ParametersUnsafe",
     "RejectedProof",
     "StatementMismatch",

@@ -8,8 +8,16 @@ import sys
 
 from .chain import EXPECTABLE, ChainVerdict, check_expected, verify_chain
 from .check import DEFAULT_SECURITY, LEAST_SECURITY, verify
-from .errors import MalformedProof, MalformedStatement, StatementMismatch, VerifierError
+from .errors import (
+    FileNeeded,
+    MalformedProof,
+    MalformedStatement,
+    MalformedWeights,
+    StatementMismatch,
+    VerifierError,
+)
 from .statement import MAX_BYTES
+from .weights import MAX_MODEL
 
 VALID, INVALID, USAGE, MALFORMED, LIMIT, MISMATCH = 0, 1, 2, 3, 4, 5
 MAX_PROOF_BYTES = 1 << 28
@@ -22,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if len(options.files) % 2:
         parser.error("files come in pairs: STATEMENT PROOF, once for each segment of a run")
+    if len(options.files) > 2 and options.model is not None:
+        parser.error("--model is for a statement of the task model, and those stand alone")
     if len(options.files) > 2 and options.expect_params is not None:
         parser.error(
             "segments differ in their parameters' digests: pin a chain with --expect-statement of its last one"
@@ -29,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         limits = (MAX_BYTES, MAX_PROOF_BYTES) * (len(options.files) // 2)
         files = [_read(path, limit) for path, limit in zip(options.files, limits, strict=True)]
+        model = None if options.model is None else _read(options.model, MAX_MODEL)
     except OSError as error:
         print(f"cannot read {error.filename}: {error.strerror}", file=sys.stderr)
         return USAGE
@@ -36,13 +47,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return LIMIT
     try:
-        _accept(_verify(list(zip(files[::2], files[1::2], strict=True)), options), options)
+        _accept(_verify(list(zip(files[::2], files[1::2], strict=True)), options, model), options)
     except VerifierError as error:
         return _refuse(error, options.json)
     return VALID
 
 
-def _verify(segments: list[tuple[bytes, bytes]], options: argparse.Namespace) -> ChainVerdict:
+def _verify(segments: list[tuple[bytes, bytes]], options: argparse.Namespace, model: bytes | None) -> ChainVerdict:
     """One segment may start anywhere; several must form a chain from step 0."""
     if len(segments) > 1:
         chain = verify_chain(segments, minimum_security=options.security, allow_transparent=options.transparent)
@@ -53,6 +64,7 @@ def _verify(segments: list[tuple[bytes, bytes]], options: argparse.Namespace) ->
             allow_transparent=options.transparent,
             expect_statement=options.expect_statement,
             expect_parameters=options.expect_params,
+            model=model,
         )
         chain = ChainVerdict((verdict,), verdict.statement.parameters.steps, verdict.security_bits)
     found = chain.last.digest()
@@ -85,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FIELD=HEX",
         help=f"refuse another value of {', '.join(EXPECTABLE)}: what an auditor saw committed, and the nonce he drew",
     )
+    parser.add_argument("--model", metavar="FILE", help="the weights file that a statement of the task model is about")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     return parser
 
@@ -118,8 +131,10 @@ def _refuse(error: VerifierError, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"valid": False, "error": type(error).__name__, "reason": str(error)}))
     print(f"NOT VALID ({type(error).__name__}): {error}", file=sys.stderr)
-    if isinstance(error, MalformedProof | MalformedStatement):
+    if isinstance(error, MalformedProof | MalformedStatement | MalformedWeights):
         return MALFORMED
+    if isinstance(error, FileNeeded):
+        return USAGE
     return MISMATCH if isinstance(error, StatementMismatch) else INVALID
 
 

@@ -12,6 +12,7 @@ from .relation import (
     Lookup,
     Masked,
     Norm,
+    Public,
     Relation,
     Selection,
     Table,
@@ -36,6 +37,8 @@ class Builder:
         self.lookups: list[Lookup] = []
         self.identities: list[Identity] = []
         self.totals: list[Total] = []
+        self.publics: list[Public] = []
+        self.selected: tuple[str, ...] = ("input", "target")  # which batch tensors are rows of the committed data set
         self.norms: list[Norm] = []
 
     def tensor(self, name: str, group: str, *axes: Axis) -> str:
@@ -78,6 +81,7 @@ class Builder:
             tuple(self.identities),
             finals,
             tuple(self.totals),
+            tuple(self.publics),
             tuple(self.norms),
         )
         for table in collected.tables():
@@ -90,8 +94,10 @@ class Builder:
 
 
 def data(build: Builder) -> tuple[Selection, ...]:
-    """The committed data set, and the batches picked from it."""
+    """The committed data set of inputs and targets, and the batches picked from it; nothing if none are."""
+    if not build.selected:
+        return ()
     n = Axis("n", build.statement.samples)
     build.tensor("data.input", "data", n, build.f[0])
     build.tensor("data.target", "data", n, build.f[-1])
-    return (Selection("select:input", "input", "data.input"), Selection("select:target", "target", "data.target"))
+    return tuple(Selection(f"select:{name}", name, f"data.{name}") for name in build.selected)

@@ -10,6 +10,7 @@ from .channel import ReadingChannel
 from .commitment import code_of, group_rows
 from .display import Sheet
 from .errors import MalformedProof, ParametersUnsafe, StatementMismatch
+from .opening import check_file, with_file
 from .proof import decode_proof
 from .protocol import converse
 from .relation import GROUPS, Relation
@@ -69,12 +70,15 @@ def verify(
     allow_transparent: bool = False,
     expect_statement: bytes | None = None,
     expect_parameters: bytes | None = None,
+    model: bytes | None = None,
 ) -> Verdict:
     """Checks a proof file against a statement file; returns only if the proof is valid.
 
     `minimum_security` is in bits (the command line offers 128 and 100; less is for tests). The expected digests pin
-    what the caller wants proven: a valid proof of a statement the prover chose means nothing by itself.
-    Errors: MalformedStatement, MalformedProof, StatementMismatch, ParametersUnsafe, RejectedProof.
+    what the caller wants proven: a valid proof of a statement the prover chose means nothing by itself. `model` is the
+    weights file that a statement of the task "model" speaks of.
+    Errors: MalformedStatement, MalformedProof, MalformedWeights, FileNeeded, StatementMismatch, ParametersUnsafe,
+    RejectedProof.
     Not checked, and the caller's to judge: that the committed data are good or complete, and that the initial state
     was not already trained.
     """
@@ -85,7 +89,12 @@ def verify(
     if expect_parameters is not None and parameters.digest() != expect_parameters:
         raise StatementMismatch(f"parameters {parameters.digest().hex()}, expected {expect_parameters.hex()}")
     return verify_relation(
-        claim, training_relation, proof, minimum_security=minimum_security, allow_transparent=allow_transparent
+        claim,
+        training_relation,
+        proof,
+        minimum_security=minimum_security,
+        allow_transparent=allow_transparent,
+        model=model,
     )
 
 
@@ -96,6 +105,7 @@ def verify_relation(
     *,
     minimum_security: int = DEFAULT_SECURITY,
     allow_transparent: bool = False,
+    model: bytes | None = None,
 ) -> Verdict:
     """Checks a proof of the relation that `relation_of` makes of a statement, for relations that no task names.
 
@@ -108,6 +118,7 @@ def verify_relation(
         raise ParametersUnsafe("a transparent proof shows its scalars: it is refused unless asked for")
     check_promise(parameters, minimum_security)
     check_bounds(parameters)
+    weights = check_file(claim, model)
     relation = relation_of(claim)
     body = decode_proof(proof, digest)
     _check_size(claim, relation, len(body))
@@ -115,6 +126,8 @@ def verify_relation(
     check_security(shape, parameters)
     if len(body) > shape.max_bytes:
         raise MalformedProof(f"the body has {len(body)} bytes, a proof of this statement at most {shape.max_bytes}")
+    if weights:
+        relation = with_file(relation, weights)
     channel = ReadingChannel(parameters.zero_knowledge, body)
     converse(channel, claim, relation, shape.code, shape.pads)
     channel.close()

@@ -157,14 +157,21 @@ PADS_PREFIX = b"\x00pads"
 
 
 def leaf_prefix(relation: Relation, group: str) -> bytes:
-    """What stands before the salt in every leaf of a group's tree: its kind and a digest of its tensors' public shapes.
+    """What stands before the salt in every leaf of a group's tree: its kind and a digest of what its rows mean.
 
-    So a root binds the number of samples and all widths. The first and the last state of a segment are of one kind:
-    the last one of a segment is the first one of the next.
+    So a root binds the code, the number of samples and all widths; that of a state also binds the model: what makes
+    integers of limbs, a scale of integers, and a network of weights. A statement with other parameters that names
+    the root of a trained model therefore has no proof. The first and the last state of a segment are of one kind: the
+    last one of a segment is the first one of the next.
     """
-    kind = "state" if group in ("initial", "final") else group
+    p, kind = relation.parameters, "state" if group in ("initial", "final") else group
     shapes = [[axis.size for axis in tensor.axes] for tensor in relation.group(group)]
-    return b"\x00" + kind.encode("ascii") + hashlib.sha256(repr((kind, shapes)).encode("ascii")).digest()[:16]
+    meaning: tuple[object, ...] = (p.row_bits, p.blowup_bits)
+    if kind == "state":
+        limbs = (p.table_bits, p.weight_width, p.velocity_width, p.momentum > 0)
+        scales = (p.activation_bits, p.gradient_bits, p.rate_bits, p.state_bits)
+        meaning += (*limbs, *scales, p.activation, p.bias)
+    return b"\x00" + kind.encode("ascii") + hashlib.sha256(repr((kind, shapes, meaning)).encode("ascii")).digest()[:16]
 
 
 def node_digest(left: bytes, right: bytes) -> bytes:
@@ -220,9 +227,9 @@ def check_columns(
     masks: list[list[int]] = []
     for group in GROUPS:
         weights = combination.weights[group]
-        if not weights:
-            continue  # a public first state has no tree
         extra = 3 if group == "witness" else 0  # the mask row over K is three rows over F, after the tensors
+        if not weights and not extra:
+            continue  # public data and a public first state have no tree
         opened = open_tree(
             channel, group, leaf_prefix(relation, group), roots[group], len(weights) + extra, positions, depth
         )

@@ -17,6 +17,8 @@ def check_consistent(s: Statement) -> None:
     """Raises MalformedStatement for fields that contradict each other."""
     p = s.parameters
     _consistent_optimizer(p)
+    if p.task != "training":
+        _consistent_use(s)
     norms = p.activation_norm_width, p.gradient_norm_width
     if (norms[0] > 0) != (norms[1] > 0) or (norms[0] and (p.layers == 1 or p.task != "training")):
         raise MalformedStatement(
@@ -25,6 +27,10 @@ def check_consistent(s: Statement) -> None:
         )
     if p.task == "accuracy":
         _consistent_accuracy(s)
+    elif p.task == "inference":
+        _consistent_inference(s)
+    elif p.task == "model":
+        _consistent_model(s)
     if p.task == "training" and p.loss == "mse" and p.gradient_bits < p.activation_bits:
         raise MalformedStatement(
             f"gradient_bits = {p.gradient_bits} is below activation_bits = {p.activation_bits}: "
@@ -60,11 +66,36 @@ def _consistent_optimizer(p: Parameters) -> None:
         raise MalformedStatement(f"{p.steps} steps with momentum or weight decay: at most {MAX_MOVING_STEPS} a segment")
 
 
-def _consistent_accuracy(s: Statement) -> None:
+def _consistent_use(s: Statement) -> None:
+    """What holds of every task about a model that is there already: one step, nothing that only training has."""
     p = s.parameters
     if (p.steps, p.first_step, p.rates, p.initial) != (1, 0, (1,), "committed"):
-        raise MalformedStatement("an accuracy has steps = 1, first_step = 0, rates = [1] and a committed initial state")
+        raise MalformedStatement(
+            f"a statement of the task {p.task} has steps = 1, first_step = 0, rates = [1] and a committed initial state"
+        )
     if s.final_root != bytes(32) or s.nonce != bytes(32):
-        raise MalformedStatement("an accuracy has zeros as final root and nonce")
-    if (p.batch, p.target, p.loss, p.error_width) != (s.samples, "one-hot", "mse", 2):
-        raise MalformedStatement("an accuracy has batch = samples, one-hot targets, loss = mse and ranges.error = 2")
+        raise MalformedStatement(f"a statement of the task {p.task} has zeros as final root and nonce")
+    if (p.target, p.loss, p.error_width, p.backward_width) != ("one-hot", "mse", 2, 2):
+        raise MalformedStatement(
+            f"a statement of the task {p.task} has one-hot targets, loss = mse, 2 as ranges.error and ranges.backward"
+        )
+
+
+def _consistent_accuracy(s: Statement) -> None:
+    if s.parameters.batch != s.samples:
+        raise MalformedStatement("an accuracy has batch = samples")
+
+
+def _consistent_inference(s: Statement) -> None:
+    if s.parameters.batch != s.samples:
+        raise MalformedStatement("an inference has batch = samples")
+    if s.inference is not None and s.inference.inputs is not None and s.data_root != bytes(32):
+        raise MalformedStatement("an inference on public inputs has zeros as data root: they are not committed")
+
+
+def _consistent_model(s: Statement) -> None:
+    p = s.parameters
+    if (p.batch, s.samples, s.data_root) != (1, 1, bytes(32)):
+        raise MalformedStatement("a statement of the task model has batch = 1, samples = 1 and zeros as data root")
+    if (p.input_width, p.activation_width, p.output_width) != (2, 2, 2):
+        raise MalformedStatement("a statement of the task model has 2 as ranges of inputs, activations and outputs")

@@ -21,5 +21,13 @@ class ParametersUnsafe(VerifierError):
     """The statement asks for less security than required, or its integers could wrap around the field."""
 
 
+class FileNeeded(VerifierError):
+    """The statement is about a weights file, which the caller has to give."""
+
+
+class MalformedWeights(VerifierError):
+    """The weights file is not what a statement of its task can be about: whole, exact, of the stated layers."""
+
+
 class RejectedProof(VerifierError):
     """A well-formed proof that does not show what the statement claims."""

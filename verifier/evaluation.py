@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .builder import Builder
-from .network import forward, states, targets
-from .relation import Identity, Lookup, Part, Relation, Sharing, Table, Total, linear
+from .network import chosen, forward, states, targets
+from .relation import Identity, Part, Relation, Sharing, Total, linear
 from .statement import Statement
 
 
@@ -20,15 +20,11 @@ def accuracy_relation(statement: Statement, shared: Mapping[str, Sharing] | None
     "accuracy" have none.
     """
     build = Builder(statement)
-    p, axes, y = build.p, (build.t, build.b, build.f[-1]), f"Y{build.p.layers - 1}"
+    axes = (build.t, build.b, build.f[-1])
     einsums = forward(build)
     target = targets(build)
-    top, choice = build.batch_tensor("top", build.f[-1]), build.batch_tensor("choice", build.f[-1])
+    choice = chosen(build)
     build.range(choice, linear((1, choice)), 1, 0)
-    build.lookups.append(Lookup("margin", Table("range", p.output_width), linear((1, top), (-1, y)), 0, masked=True))
-    build.identities += [
-        Identity("choice", axes, (Part(1, (choice,), True),), 1),
-        Identity("top", axes, (Part(1, (choice, y), True), Part(-1, (top,), False))),
-    ]
+    build.identities.append(Identity("choice", axes, (Part(1, (choice,), True),), 1))
     build.totals.append(Total("correct", (choice, target), axes, statement.correct or 0))
     return build.relation(einsums, states(build, moving=False, shared=shared), ())

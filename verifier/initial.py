@@ -8,11 +8,11 @@ from functools import lru_cache
 from itertools import pairwise
 from math import isqrt
 
-from .field import Ext, equality_table, total
+from .field import Ext
+from .public import Matrix
 from .statement import Parameters
 
 LABEL = b"zkgrad public initial state v1"
-Matrix = tuple[tuple[int, ...], ...]
 
 
 def bound(p: Parameters, layer: int) -> int:
@@ -37,7 +37,7 @@ def _words(seed: bytes, layer: int) -> Iterator[int]:
 
 
 @lru_cache(maxsize=2)
-def public_weights(p: Parameters, seed: bytes) -> tuple[Matrix, ...]:
+def public_weights(p: Parameters, seed: bytes) -> tuple[tuple[tuple[int, ...], ...], ...]:
     """Weight matrices [d_in][d_out] at scale 2^`state_bits`, row by row, by rejection; biases are zero."""
     matrices = []
     for layer, (d_in, d_out) in enumerate(pairwise(p.widths)):
@@ -51,10 +51,4 @@ def public_weights(p: Parameters, seed: bytes) -> tuple[Matrix, ...]:
 
 def evaluate(p: Parameters, seed: bytes, layer: int, rows: Sequence[Ext], columns: Sequence[Ext]) -> Ext:
     """The multilinear extension of a public weight matrix at (rows, columns): one multiplication a weight."""
-    right = equality_table(columns, p.widths[layer + 1])
-    left = equality_table(rows, p.widths[layer])
-    lines = (
-        total(share * weight for share, weight in zip(right, line, strict=True))
-        for line in public_weights(p, seed)[layer]
-    )
-    return total(share * line for share, line in zip(left, lines, strict=True))
+    return Matrix(public_weights(p, seed)[layer]).evaluate(rows, columns)

@@ -55,6 +55,8 @@ def layout(relation: Relation) -> Layout:
 
 def check(channel: Channel, relation: Relation) -> list[Claim]:
     """Runs the argument; returns what remains to be shown of the committed columns and counts."""
+    if not relation.lookups:
+        return []
     shape = layout(relation)
     alpha, beta = channel.challenges("lookup row", 2, 2 << shape.depth)
     point: list[Ext] = []

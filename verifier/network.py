@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from .activations import activate
 from .builder import Builder
-from .relation import Axis, Einsum, Final, Form, History, Identity, Part, Sharing, State, linear
+from .relation import Axis, Einsum, Final, Form, History, Identity, Lookup, Part, Sharing, State, Table, linear
 
 
 def _inputs(build: Builder) -> None:
@@ -57,18 +57,38 @@ def targets(build: Builder) -> str:
     return target
 
 
-def states(build: Builder, moving: bool = True, shared: Mapping[str, Sharing] | None = None) -> dict[str, History]:
+def chosen(build: Builder) -> str:
+    """A tensor `choice` that chooses an output per sample, which no other exceeds; the caller says what choices are.
+
+    top = sum_j choice_j Y_j, and top - Y_j is in a range for every real class j. If choice is one-hot, the chosen
+    output is the largest or ties with it.
+    """
+    p, axes, y = build.p, (build.t, build.b, build.f[-1]), f"Y{build.p.layers - 1}"
+    top, choice = build.batch_tensor("top", build.f[-1]), build.batch_tensor("choice", build.f[-1])
+    build.lookups.append(Lookup("margin", Table("range", p.output_width), linear((1, top), (-1, y)), 0, masked=True))
+    build.identities.append(Identity("top", axes, (Part(1, (choice, y), True), Part(-1, (top,), False))))
+    return choice
+
+
+def states(
+    build: Builder, moving: bool = True, checked: bool = True, shared: Mapping[str, Sharing] | None = None
+) -> dict[str, History]:
     """Every weight matrix and bias: first state and velocity, and the gradients that move it, if training does.
 
-    `shared` gives, by name, those whose weights are a shorter list's; they must not move.
+    `checked` is whether the limbs of both are looked up in their ranges. `shared` gives, by name, those whose weights
+    are a shorter list's; they must not move.
     """
     p, histories = build.p, {}
     for name, l, axes in _shapes(build):
-        sharing, initial = (shared or {}).get(name), None
+        initial = velocity = None
         if p.initial == "committed":
+            sharing = (shared or {}).get(name)
             listed = axes if sharing is None else (Axis("k", sharing.size),)
-            initial = replace(_state(build, f"initial.{name}", p.weight_width, listed), sharing=sharing)
-        velocity = _state(build, f"initial.velocity.{name}", p.velocity_width, axes) if p.starts_moving else None
+            initial = replace(
+                _state(build, f"initial.{name}", p.weight_width, listed, checked=checked), sharing=sharing
+            )
+        if p.starts_moving:
+            velocity = _state(build, f"initial.velocity.{name}", p.velocity_width, axes, checked=checked)
         is_bias = len(axes) == 1
         histories[name] = History(
             name,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any
+
+from .document import dump
 
 LOSSES = ("mse", "ce")
 ACTIVATIONS = ("relu", "leaky-relu", "silu")
@@ -13,7 +14,7 @@ OPTIMIZERS = ("sgd",)
 TARGETS = ("one-hot", "values")
 INITIALS = ("committed", "public-seed")
 BILLION = 10**9
-TASKS = ("training", "accuracy")
+TASKS = ("training", "accuracy", "inference", "model")
 
 
 @dataclass(frozen=True)
@@ -161,8 +162,3 @@ def parameters_document(p: Parameters) -> dict[str, Any]:
     document["training"]["rates"] = list(p.rates)
     document["protocol"]["zero_knowledge"] = p.zero_knowledge
     return document
-
-
-def dump(document: dict[str, Any]) -> bytes:
-    """The canonical text of a document: ASCII, one space of indentation, a newline at the end."""
-    return (json.dumps(document, indent=1, ensure_ascii=True) + "\n").encode("ascii")

@@ -75,6 +75,8 @@ def check_einsums(channel: Channel, relation: Relation, points: Points) -> tuple
             weights.append(WeightClaim(einsum.bias, kernel, None, where[2], bias))
             value = value - bias * (inside(einsum.axes[1:2], where[1:2]) * relation.histories[einsum.bias].scale)
         sums.append(value)
+    if not sums:
+        return claims, weights
     batch = channel.challenges("einsum batch", len(sums), 1)
     degrees = [3] * t.bits + [2] * feature
     end, claim = sumcheck.check(channel, "einsum", _dot(batch, sums), degrees)

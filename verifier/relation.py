@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from .errors import ParametersUnsafe
+from .public import Matrix
 from .statement import Parameters
 
 
@@ -235,6 +236,21 @@ class Total:
 
 
 @dataclass(frozen=True)
+class Public:
+    """form = values + offset at every index inside the public sizes; nothing is said of the padding.
+
+    Axes are (t, b, f) with one step, the values' rows then being samples; or a state's rows and columns; or a bias's
+    columns, one row of values.
+    """
+
+    name: str
+    form: Form
+    axes: tuple[Axis, ...]
+    values: Matrix
+    offset: int = 0
+
+
+@dataclass(frozen=True)
 class Relation:
     """All tensors and claims of one statement. Claims can be removed by name, which only tests do."""
 
@@ -248,6 +264,7 @@ class Relation:
     identities: tuple[Identity, ...]
     finals: tuple[Final, ...]
     totals: tuple[Total, ...] = ()
+    publics: tuple[Public, ...] = ()
     norms: tuple[Norm, ...] = ()
     removed: frozenset[str] = field(default_factory=frozenset)
 
@@ -269,6 +286,7 @@ class Relation:
             selections=tuple(c for c in self.selections if c.name != name),
             identities=tuple(c for c in self.identities if c.name != name),
             totals=tuple(c for c in self.totals if c.name != name),
+            publics=tuple(c for c in self.publics if c.name != name),
             norms=tuple(c for c in self.norms if c.name != name),
             finals=tuple(final for final in self.finals if final.name != name),
             removed=self.removed | {name},

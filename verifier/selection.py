@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .channel import Hidden
-from .claims import At, Below, Claim, Rows, Term, Weight, at_axes, inside, tail
+from .claims import At, Below, Claim, Rows, Term, Weight, at_axes, form_claim, inside, tail
 from .field import ONE, ZERO, Ext, equality_table
 from .products import Points
-from .relation import Identity, Norm, Relation, Selection, Total
+from .relation import Identity, Norm, Public, Relation, Selection, Total
 from .statement import Statement
 
 
@@ -21,7 +21,8 @@ def direct_claims(statement: Statement, relation: Relation, points: Points) -> l
     claims = [_selection(relation, selection, points, rows) for selection in relation.selections]
     claims += [_identity(identity, points) for identity in relation.identities]
     claims += [_norm(relation, norm, points) for norm in relation.norms]
-    return claims + [_total(total) for total in relation.totals]
+    claims += [_total(total) for total in relation.totals]
+    return claims + [_public(public, points) for public in relation.publics]
 
 
 def _scheduled_rows(batches: Sequence[Sequence[int]], points: Points) -> tuple[tuple[int, Ext], ...]:
@@ -45,6 +46,15 @@ def _selection(relation: Relation, selection: Selection, points: Points, rows: t
 def _total(entry: Total) -> Claim:
     weight = Weight(tuple(Below(axis.bits, axis.size) for axis in entry.axes))
     return Claim(entry.name, Hidden(Ext.of(entry.value)), (Term(ONE, entry.tensors, weight),))
+
+
+def _public(entry: Public, points: Points) -> Claim:
+    """The form's sum, weighted by eq inside the public sizes, is the extension of the public values."""
+    where = {3: (points.t, points.b, points.f), 2: (points.rows, points.columns), 1: (points.columns,)}[len(entry.axes)]
+    where = tuple(tail(point, axis) for point, axis in zip(where, entry.axes, strict=True))
+    value = entry.values.evaluate(where[-2] if len(where) > 1 else (), where[-1])
+    value = value + inside(entry.axes, where) * entry.offset
+    return form_claim(entry.name, Hidden(value), entry.form, at_axes(entry.axes, where, masked=True))
 
 
 def _norm(relation: Relation, claim: Norm, points: Points) -> Claim:

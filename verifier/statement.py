@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from .consistency import check_consistent
+from .document import dump, hex32, integer, section
 from .errors import MalformedStatement
-from .parameters import ACTIVATIONS, CHOICES, INTEGERS, TASKS, Parameters, dump, parameters_document
+from .inference_text import Inference, inference_document, parse_inference
+from .parameters import ACTIVATIONS, CHOICES, INTEGERS, TASKS, Parameters, parameters_document
 from .schedule import batches, schedule_seed
 
-__all__ = ["ACTIVATIONS", "FORMAT", "MAX_BYTES", "Parameters", "Statement", "parse_statement", "replace"]
+__all__ = ["ACTIVATIONS", "FORMAT", "MAX_BYTES", "Inference", "Parameters", "Statement", "parse_statement", "replace"]
 
 FORMAT = "zkgrad-statement/1"
 MAX_BYTES = 1 << 20
@@ -23,7 +25,9 @@ MAX_BYTES = 1 << 20
 class Statement:
     """Parameters plus the commitments: the final state follows from the initial one on the scheduled batches.
 
-    Of the task "accuracy": the initial state classifies `correct` of all samples correctly; there is no final state.
+    Of the other tasks there is no final state. "accuracy": the initial state classifies `correct` of all samples
+    correctly. "inference": it gives the `inference` on all samples, which are not committed if that lists them.
+    "model": it consists of the integers in the weights file with SHA-256 `file`; there are no samples.
     """
 
     parameters: Parameters
@@ -34,6 +38,8 @@ class Statement:
     origin_root: bytes
     nonce: bytes
     correct: int | None = None
+    inference: Inference | None = None
+    file: bytes | None = None
 
     def to_bytes(self) -> bytes:
         """The one canonical text of this statement, as written to statement.json."""
@@ -65,44 +71,27 @@ _MAX_LAYERS, _MAX_WIDTH, _MAX_SAMPLES, _MAX_RATE = 64, 1 << 16, 1 << 30, 1 << 20
 def _document(s: Statement) -> dict[str, Any]:
     document: dict[str, Any] = {"format": FORMAT} | parameters_document(s.parameters)
     document |= {"data": {"samples": s.samples}, "initial": {}, "final": {}, "schedule": {}}
-    for field, (section, key) in _COMMITMENTS.items():
-        document[section][key] = getattr(s, field).hex()
+    for field, (place, key) in _COMMITMENTS.items():
+        document[place][key] = getattr(s, field).hex()
     if s.correct is not None:
         document["evaluation"] = {"correct": s.correct}
+    if s.inference is not None:
+        document["inference"] = inference_document(s.inference)
+    if s.file is not None:
+        document["weights"] = {"file": s.file.hex()}
     return document
-
-
-def _section(document: Any, name: str) -> dict[str, Any]:
-    section = document.get(name)
-    if not isinstance(section, dict):
-        raise MalformedStatement(f"section {name!r} is missing or not an object")
-    return section
-
-
-def _integer(value: Any, place: str, low: int, high: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise MalformedStatement(f"{place} must be an integer from {low} to {high}, found {str(value)[:40]!r}")
-    if not low <= value <= high:
-        raise MalformedStatement(f"{place} = {str(value)[:40]} is outside {low}..{high}")
-    return value
-
-
-def _hex32(value: Any, place: str) -> bytes:
-    if not isinstance(value, str) or len(value) != 64 or set(value) - set("0123456789abcdef"):
-        raise MalformedStatement(f"{place} must be 64 lower-case hexadecimal digits")
-    return bytes.fromhex(value)
 
 
 def _widths(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list) or not 2 <= len(value) <= _MAX_LAYERS + 1:
         raise MalformedStatement(f"model.widths must list 2 to {_MAX_LAYERS + 1} layer widths")
-    return tuple(_integer(v, f"model.widths[{k}]", 1, _MAX_WIDTH) for k, v in enumerate(value))
+    return tuple(integer(v, f"model.widths[{k}]", 1, _MAX_WIDTH) for k, v in enumerate(value))
 
 
 def _rates(value: Any, steps: int) -> tuple[int, ...]:
     if not isinstance(value, list) or len(value) not in (1, steps):
         raise MalformedStatement(f"training.rates must list one multiplier, or one for each of {steps} steps")
-    return tuple(_integer(v, f"training.rates[{k}]", 0, _MAX_RATE) for k, v in enumerate(value))
+    return tuple(integer(v, f"training.rates[{k}]", 0, _MAX_RATE) for k, v in enumerate(value))
 
 
 def parse_statement(text: bytes) -> Statement:
@@ -122,32 +111,42 @@ def parse_statement(text: bytes) -> Statement:
 
 
 def _build(document: dict[str, Any]) -> Statement:
-    fields: dict[str, Any] = {"widths": _widths(_section(document, "model").get("widths"))}
-    for field, (section, key, low, high) in INTEGERS.items():
-        fields[field] = _integer(_section(document, section).get(key), f"{section}.{key}", low, high)
-    for field, (section, key, choices) in CHOICES.items():
-        fields[field] = _section(document, section).get(key)
+    fields: dict[str, Any] = {"widths": _widths(section(document, "model").get("widths"))}
+    for field, (place, key, low, high) in INTEGERS.items():
+        fields[field] = integer(section(document, place).get(key), f"{place}.{key}", low, high)
+    for field, (place, key, choices) in CHOICES.items():
+        fields[field] = section(document, place).get(key)
         if fields[field] not in choices:
-            raise MalformedStatement(f"{section}.{key} must be one of {', '.join(choices)}")
-    for field, section in (("zero_knowledge", "protocol"), ("bias", "model"), ("nesterov", "training")):
-        fields[field] = _section(document, section).get(field)
+            raise MalformedStatement(f"{place}.{key} must be one of {', '.join(choices)}")
+    for field, place in (("zero_knowledge", "protocol"), ("bias", "model"), ("nesterov", "training")):
+        fields[field] = section(document, place).get(field)
         if not isinstance(fields[field], bool):
-            raise MalformedStatement(f"{section}.{field} must be true or false")
-    fields["rates"] = _rates(_section(document, "training").get("rates"), fields["steps"])
-    commitments = {
-        field: _hex32(_section(document, section).get(key), f"{section}.{key}")
-        for field, (section, key) in _COMMITMENTS.items()
+            raise MalformedStatement(f"{place}.{field} must be true or false")
+    fields["rates"] = _rates(section(document, "training").get("rates"), fields["steps"])
+    rest: dict[str, Any] = {
+        field: hex32(section(document, place).get(key), f"{place}.{key}")
+        for field, (place, key) in _COMMITMENTS.items()
     }
-    samples = _integer(_section(document, "data").get("samples"), "data.samples", 1, _MAX_SAMPLES)
+    samples = integer(section(document, "data").get("samples"), "data.samples", 1, _MAX_SAMPLES)
     fields["task"] = document.get("task")
     if fields["task"] not in TASKS:
         raise MalformedStatement(f"task must be one of {', '.join(TASKS)}")
-    correct = None
-    if fields["task"] == "accuracy":
-        correct = _integer(_section(document, "evaluation").get("correct"), "evaluation.correct", 0, samples)
-    statement = Statement(parameters=Parameters(**fields), samples=samples, correct=correct, **commitments)
+    parameters = Parameters(**fields)
+    rest |= _task_fields(document, parameters, samples)
+    statement = Statement(parameters=parameters, samples=samples, **rest)
     check_consistent(statement)
     return statement
+
+
+def _task_fields(document: dict[str, Any], p: Parameters, samples: int) -> dict[str, Any]:
+    """What the statements of one task have besides roots."""
+    if p.task == "accuracy":
+        return {"correct": integer(section(document, "evaluation").get("correct"), "evaluation.correct", 0, samples)}
+    if p.task == "inference":
+        return {"inference": parse_inference(section(document, "inference"), p, samples)}
+    if p.task == "model":
+        return {"file": hex32(section(document, "weights").get("file"), "weights.file")}
+    return {}
 
 
 def replace(statement: Statement, **changes: Any) -> Statement:

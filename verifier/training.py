@@ -7,22 +7,26 @@ from .builder import Builder
 from .errors import ParametersUnsafe
 from .evaluation import accuracy_relation
 from .field import P
+from .inference import inference_relation
 from .initial import bound as initial_bound
 from .network import finals, forward, states, targets
 from .norms import change_bounds, norms
+from .opening import model_relation
 from .optimizer import coefficients, spread
 from .relation import Einsum, Form, Identity, Lookup, Part, Relation, Table, linear
 from .statement import Parameters, Statement
 
+USES = {"accuracy": accuracy_relation, "inference": inference_relation, "model": model_relation}
+
 
 def training_relation(statement: Statement) -> Relation:
-    """The relation of T steps of integer SGD on a network of full layers; of an accuracy, if that is the task.
+    """The relation of T steps of integer SGD on a network of full layers; of another task, if that is the statement's.
 
     Tensors per layer l: Y (rounded pre-activation), limbs of the forward remainder, those of the activation
     (`activations.py`), GA (rounded gradient at the layer's input), limbs of its remainder. A and G are derived.
     """
-    if statement.parameters.task == "accuracy":
-        return accuracy_relation(statement)
+    if statement.parameters.task != "training":
+        return USES[statement.parameters.task](statement)
     build = Builder(statement)
     p, t, b, f = build.p, build.t, build.b, build.f
     last, w = p.layers - 1, p.weight_bits

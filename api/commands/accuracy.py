@@ -7,18 +7,18 @@ from typing import Annotated
 
 import typer
 
-import verifier
-from prover.errors import InputInvalid, ProverError
+from prover.errors import InputInvalid
 from prover.evaluation import accuracy_job
-from prover.files import write_atomic
 from prover.model_io import load_data
-from prover.proving import prove as make_proof
 from verifier.check import LEAST_SECURITY
 
-from .. import chains, runs, slots
+from .. import chains, publish, runs, slots
 from ..backend import default_backend
-from ..console import Json, answer, seconds, size, stages
+from ..console import Json, answer, stages
 from .prove import Folder
+
+Out = Annotated[Path, typer.Option("--out", help="The folder to make, for statement.json and proof.zkp.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace an earlier folder of a statement and a proof.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -29,9 +29,9 @@ def register(app: typer.Typer) -> None:
 def prove_accuracy(
     run: Folder,
     data: Annotated[Path, typer.Option("--data", help="Labelled samples, read and scaled as the training data were.")],
-    out: Annotated[Path, typer.Option("--out", help="The folder to make, for statement.json and proof.zkp.")],
+    out: Out,
     label: Annotated[str | None, typer.Option(help="Label column. Default: as in training.")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace an earlier folder.")] = False,
+    replace: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Prove how many of the samples the run's final model classifies correctly; only the count is shown.
@@ -43,7 +43,7 @@ def prove_accuracy(
     if p.target != "one-hot":
         raise InputInvalid("an accuracy counts classes: this run was trained on real-valued targets")
     column = settings.label if label is None else label
-    with stages() as shown, slots.proving(run) as ledger, runs.new_folder(out, replace) as folder:
+    with stages() as shown, slots.proving(run) as ledger, runs.new_folder(out, replace, proof_only=True) as folder:
         shown.stage("read data")
         loaded = load_data(data, p.target, column, p.widths[-1], settings.header, None)
         inputs, targets = settings.scaling.integers(loaded, p)
@@ -51,34 +51,8 @@ def prove_accuracy(
         shown.stage("commit the samples")
         backend, state = default_backend(), runs.read_final(run, p)
         job = accuracy_job(backend, trained, state, blinding, inputs, targets, LEAST_SECURITY)
-        ledger.require([job.statement])
-        proof = make_proof(job, backend, progress=shown.stage)
-        shown.stage("check the proof")
-        try:
-            hiding = p.zero_knowledge
-            text = job.statement.to_bytes()
-            verdict = verifier.verify(text, proof, minimum_security=LEAST_SECURITY, allow_transparent=not hiding)
-        except verifier.VerifierError as error:
-            raise ProverError(f"the proof does not pass its own verification: {error}") from error
-        shown.stage("write")
-        ledger.spend(job.statement)
-        write_atomic(folder / runs.STATEMENT, text)
-        write_atomic(folder / runs.PROOF, proof)
-    correct, samples = job.statement.correct or 0, job.statement.samples
-    result = {
-        "correct": correct,
-        "samples": samples,
-        "statement": str(out / runs.STATEMENT),
-        "proof": str(out / runs.PROOF),
-        "bytes": len(proof),
-        "statement_digest": f"sha256:{verdict.statement_digest.hex()}",
-        "security_bits": verdict.security_bits,
-        "openings_left": slots.slots_left(run, [trained]),
-        "seconds": shown.seconds,
-    }
-    lines = [
-        f"proved that {correct} of {samples} samples are classified correctly, in {seconds(shown.total())}: "
-        f"{size(len(proof))}, {verdict.security_bits:.1f} bits",
-        f"wrote {out}; next: zkgrad verify {out / runs.STATEMENT} {out / runs.PROOF}",
-    ]
-    answer(result, lines, as_json)
+        result = publish.publish(job, backend, ledger, folder, shown)
+    counts = {"correct": job.statement.correct or 0, "samples": job.statement.samples}
+    result = counts | result | publish.places(out, run, [trained], shown)
+    what = f"that {counts['correct']} of {counts['samples']} samples are classified correctly"
+    answer(result, publish.written(what, result, out, shown), as_json)

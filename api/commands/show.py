@@ -12,9 +12,8 @@ from verifier.statement import Statement, parse_statement
 
 from .. import chains
 from ..console import Json, answer
+from ..sentences import ACTIVATION_NAMES, use_sentences
 from .train import rates_text
-
-ACTIVATION_NAMES = {"relu": "ReLU", "leaky-relu": "leaky ReLU (slope 1/8)", "silu": "SiLU (a public table)"}
 
 
 def register(app: typer.Typer) -> None:
@@ -70,8 +69,8 @@ def show(
 def sentences(s: Statement, segments: int = 1) -> tuple[list[str], list[str]]:
     """What a valid proof of the statement (or one for each of its segments) shows, and what it leaves open."""
     p = s.parameters
-    if p.task == "accuracy":
-        return _accuracy_sentences(s)
+    if p.task != "training":
+        return use_sentences(s)
     loss = "mean squared error" if p.loss == "mse" else "softmax cross entropy"
     network = " → ".join(map(str, p.widths)) + ("" if p.bias else " without biases")
     last = p.first_step + p.steps
@@ -112,23 +111,4 @@ def sentences(s: Statement, segments: int = 1) -> tuple[list[str], list[str]]:
         unproven.append(f"how the state before step {p.first_step + 1} came about: that is another segment's proof.")
     if s.nonce == bytes(32):
         unproven.append("that the batch order was left to chance: no auditor's nonce; the prover may have chosen it.")
-    return claimed, unproven
-
-
-def _accuracy_sentences(s: Statement) -> tuple[list[str], list[str]]:
-    p = s.parameters
-    claimed = [
-        f"The model ({' → '.join(map(str, p.widths))}) whose weights are committed to in {s.initial_root.hex()[:16]}… "
-        f"classifies {s.correct} of {s.samples} committed samples ({s.data_root.hex()[:16]}…) correctly.",
-        f"A false claim passes with a chance below 2^-{p.security_bits} (and as far as SHA-256 holds).",
-        "The proof reveals nothing else about model or samples."
-        if p.zero_knowledge
-        else "WARNING: the statement is transparent. Its proof GIVES AWAY sums over samples and weights.",
-    ]
-    unproven = [
-        "that the labels are right, or that the samples say anything about others;",
-        "that the model was not trained on these samples;",
-        "how the model came about: that is the proof of the run that ends with this commitment;",
-        "which class wins a tie: a sample whose top outputs tie counts as correct if one of them is its label.",
-    ]
     return claimed, unproven

@@ -15,6 +15,7 @@ from verifier.chain import verify_chain
 from verifier.check import Verdict
 from verifier.proof import MAGIC
 from verifier.statement import MAX_BYTES
+from verifier.weights import MAX_MODEL
 
 from .. import chains, runs
 from ..console import Json, UsageError, answer, seconds, size
@@ -37,6 +38,9 @@ def verify(
     expect_statement: Pin = None,
     security: Annotated[int, typer.Option(help="Bits of security required: 128 or 100.")] = 128,
     transparent: Annotated[bool, typer.Option("--transparent", help="Accept a proof that hides nothing.")] = False,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="The weights file that a statement of open-model speaks of.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check a proof. Exit 0: valid; 1: invalid; 3: malformed; 5: not the expected parameters or statement."""
@@ -48,8 +52,11 @@ def verify(
         raise UsageError(
             "segments differ in their parameters' digests: pin a chain with --expect-statement of its last"
         )
+    if len(files) > 1 and model is not None:
+        raise UsageError("--model is for a statement of open-model, and those stand alone")
+    weights = None if model is None else read_limited(model, MAX_MODEL)
     start = time.perf_counter()
-    bits, last, hiding, steps = _judge(files, security, transparent, pinned, params)
+    bits, last, hiding, steps = _judge(files, security, transparent, pinned, params, weights)
     spent = time.perf_counter() - start
     # Parameters alone leave data, first state and nonce, and with them the batch order, to the prover.
     is_pinned = pinned is not None
@@ -112,7 +119,12 @@ class _Files(Sequence[tuple[bytes, bytes]]):
 
 
 def _judge(
-    files: _Files, security: int, transparent: bool, statement: bytes | None, params: bytes | None
+    files: _Files,
+    security: int,
+    transparent: bool,
+    statement: bytes | None,
+    params: bytes | None,
+    model: bytes | None = None,
 ) -> tuple[float, Verdict, bool, int]:
     """Bits of the whole, the verdict on the last segment, whether every segment hides its witness, and all steps."""
     if len(files) == 1:
@@ -122,6 +134,7 @@ def _judge(
             allow_transparent=transparent,
             expect_statement=statement,
             expect_parameters=params,
+            model=model,
         )
         return verdict.security_bits, verdict, verdict.zero_knowledge, verdict.statement.parameters.steps
     try:

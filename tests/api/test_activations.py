@@ -15,7 +15,8 @@ def test_a_run_without_bias_from_data_to_verdict(cli, tmp_path, activation, name
     assert cli("train", "--data", table, "--out", run, *TRAIN, "--activation", activation, "--no-bias") == 0, cli.err
     assert cli("show", run) == 0
     assert f"5 → 7 → 3 without biases, {name}" in cli.err
-    for weights in ("weights.safetensors", "weights_int.safetensors", "initial.safetensors"):
+    assert sorted(load_arrays(run / "weights.safetensors")) == ["0.weight", "2.weight"]
+    for weights in ("weights_int.safetensors", "initial.safetensors"):
         assert sorted(load_arrays(run / weights)) == ["layers.0.weight", "layers.1.weight"]
     assert cli("check", run, "--json") == 0
     held = cli.json()["held"]
@@ -37,7 +38,7 @@ def test_segments_without_bias_are_one_chain(cli, tmp_path):
     assert cli("train", "--data", table, "--out", run, *TRAIN, *more) == 0, cli.err
     states = sorted(run.glob("**/initial.safetensors"))
     assert len(states) == 2
-    for path in (*states, run / "weights.safetensors"):
+    for path in (*states, run / "weights_int.safetensors"):
         assert sorted(load_arrays(path)) == ["layers.0.weight", "layers.1.weight"]
     assert cli("prove", run) == 0, cli.err
     assert cli("verify", run, "--security", "100") == 0 and "VALID" in cli.err

@@ -9,68 +9,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prover import session
 from prover.backends import cpu
-from prover.choose import initial_state
 from prover.evaluation import accuracy_job
-from prover.proving import Job, commit_group, prove
+from prover.proving import Job, prove
 from prover.randomness import SeededRandomness
-from prover.trainer import train
-from prover.witness import count_lookups, to_field
+from tests.attacks.uses import SAMPLES, altered, judge, tiny_run
 from verifier import MalformedStatement, RejectedProof, verify
-from verifier.field import P
 from verifier.relation import Relation
-from verifier.security import shape_of
-from verifier.statement import Parameters, Statement
+from verifier.statement import Statement
 from verifier.training import training_relation
-
-TINY = Parameters(
-    widths=(5, 7, 3), activation="relu", loss="mse", optimizer="sgd", target="one-hot", batch=3, steps=2, first_step=0,
-    rate_bits=4, activation_bits=3, gradient_bits=4, target_bits=0, input_width=6, target_width=1, activation_width=6,
-    output_width=6, backward_width=6, error_width=6, weight_width=17, table_bits=6, row_bits=4, blowup_bits=4,
-    data_openings=1, state_openings=1, security_bits=6, zero_knowledge=True,
-)  # fmt: skip
-SAMPLES = 7
 
 
 @pytest.fixture(scope="module")
 def honest() -> tuple[Statement, Job]:
     """A tiny trained run's statement, and the job of its accuracy on seven samples."""
-    randomness, numbers = SeededRandomness(b"accuracy"), np.random.default_rng(0)
-    inputs = numbers.integers(0, 8, (10, 5)).astype(np.int64)
-    targets = np.eye(3, dtype=np.int64)[numbers.integers(0, 3, 10)]
-    first = initial_state(TINY.widths, TINY.weight_bits, SeededRandomness(b"\0").read)
-    draft, _ = session.commit_start(cpu.BACKEND, TINY, inputs, targets, first, randomness)
-    trace = train(TINY, first, inputs, targets, draft.batches())
-    trained, blinding = session.commit_final(cpu.BACKEND, draft, trace.final, randomness)
-    samples = inputs[:SAMPLES], targets[:SAMPLES]
-    return trained, accuracy_job(cpu.BACKEND, trained, trace.final, blinding, *samples, randomness=randomness)
-
-
-def altered(job: Job, change: Callable[[dict[str, Any]], None], relation: Relation) -> Job:
-    """The job with committed integers changed (signed, padded and flat), counts and the data's root made anew."""
-    tensors = {name: table.copy() for name, table in job.witness.tensors.items() if not name.startswith("count:")}
-    integers = {name: np.where(t > P // 2, t - np.uint64(P), t).astype(np.int64) for name, t in tensors.items()}
-    change(integers)
-    fields = {name: to_field(values) for name, values in integers.items()}
-    fields |= count_lookups(cpu.BACKEND, relation, integers, strict=False)
-    data = commit_group(
-        cpu.BACKEND, relation, job.shape.code, "data", fields, randomness=SeededRandomness(b"altered data")
-    )
-    witness = dataclasses.replace(job.witness, tensors={name: fields[name] for name in relation.tensors})
-    blindings = {**job.blindings, "data": data.blinding}
-    statement = dataclasses.replace(job.statement, data_root=data.root)
-    return dataclasses.replace(job, statement=statement, relation=relation, witness=witness, blindings=blindings)
-
-
-def judge(job: Job, monkeypatch: pytest.MonkeyPatch, removed: str | None = None) -> None:
-    """Proves with whatever the job holds and verifies, both sides without one claim if it is named."""
-    if removed:
-        relation = job.relation.without(removed)
-        job = dataclasses.replace(job, relation=relation, shape=shape_of(job.statement, relation))
-        monkeypatch.setattr("verifier.check.training_relation", lambda statement: relation)
-    proof = prove(job, cpu.BACKEND, SeededRandomness(b"proof"), strict=False)
-    verify(job.statement.to_bytes(), proof, minimum_security=1)
+    run, randomness = tiny_run(), SeededRandomness(b"samples")
+    samples = run.inputs[:SAMPLES], run.targets[:SAMPLES]
+    job = accuracy_job(cpu.BACKEND, run.statement, run.final, run.blinding, *samples, randomness=randomness)
+    return run.statement, job
 
 
 def test_the_honest_count_is_accepted(honest: tuple[Statement, Job]) -> None:

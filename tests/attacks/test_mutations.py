@@ -22,7 +22,7 @@ from verifier import (
 )
 from verifier.proof import HEADER_BYTES, encode_proof
 from verifier.security import shape_of
-from verifier.statement import Parameters, Statement, replace
+from verifier.statement import Inference, Parameters, Statement, replace
 
 PROOF_ERRORS = (MalformedProof, RejectedProof, StatementMismatch)
 
@@ -146,7 +146,8 @@ OTHER_PARAMETERS: dict[str, object] = {
     "activation_norm_width": 12, "gradient_norm_width": 12}
 OTHER_STATEMENT: dict[str, object] = {
     "samples": 11, "data_root": bytes(32), "initial_root": bytes(32), "final_root": bytes(32),
-    "origin_root": bytes(32), "nonce": b"\1" * 32, "correct": 3}
+    "origin_root": bytes(32), "nonce": b"\1" * 32, "correct": 3,
+    "inference": Inference(classes=(0,) * 10), "file": bytes(32)}
 
 
 def test_every_field_is_listed() -> None:

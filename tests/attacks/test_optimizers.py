@@ -37,7 +37,7 @@ RUNS = {
     "nesterov and decay": replace(BOTH, nesterov=True),
     "schedule": replace(BOTH, rates=(4, 0, 3)),
     "one step": replace(MOMENTUM, steps=1),
-    "five steps": replace(MOMENTUM, steps=5),
+    "five steps": replace(MOMENTUM, steps=5, rate_bits=6),
     "deep": replace(DEEP, momentum=900_000_000, kernel_bits=6, velocity_width=18, steps=3),
 }
 

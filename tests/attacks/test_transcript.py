@@ -302,6 +302,10 @@ def test_prefixes_keep_trees_apart(honest: Forged) -> None:
     for changes in ({"samples": 11}, {"widths": (2, 4, 2)}, {"batch": 1}):
         other = relation_of(replace(honest.statement, **changes))
         assert {group: leaf_prefix(other, group) for group in GROUPS} != prefixes
+    for changes in ({"table_bits": 7}, {"weight_width": 18}, {"activation_bits": 4}, {"gradient_bits": 5},
+                    {"rate_bits": 5}, {"activation": "leaky-relu"}, {"row_bits": 5}, {"blowup_bits": 3}):
+        other = relation_of(replace(honest.statement, **changes))
+        assert leaf_prefix(other, "final") != prefixes["final"]
 
 
 def test_a_leaf_cannot_be_recomputed_without_its_salt(honest: Forged) -> None:

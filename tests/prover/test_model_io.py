@@ -18,6 +18,8 @@ from prover import files
 from prover.choose import draft_parameters, initial_state
 from prover.errors import InputInvalid, RunFolderError
 from prover.model_io import load_arrays, load_data, load_features, load_state, save_weights, state_arrays
+from prover.trainer import predict
+from tests.digits import digits
 
 DIGITS = Path(__file__).parents[2] / "examples" / "data" / "digits.csv.gz"
 ROWS = [[0.5, 1.0, 2], [1.5, -2.0, 0], [3.25, 4.0, 1]]
@@ -252,8 +254,9 @@ def test_weights_survive_the_round_trip_exactly(tmp_path):
     back = load_state(tmp_path / "weights_int.safetensors", p)
     assert all((x == y).all() for x, y in zip(state.weights, back.weights, strict=True))
     floats = load_arrays(tmp_path / "weights.safetensors")
-    assert floats["layers.0.weight"].shape == (4, 3) and floats["layers.0.weight"].dtype == np.float32
-    assert np.allclose(floats["layers.0.weight"].T, state.weights[0] / 2.0**p.weight_bits, rtol=2**-23)
+    assert sorted(floats) == ["0.bias", "0.weight", "2.bias", "2.weight"]
+    assert floats["0.weight"].shape == (4, 3) and floats["0.weight"].dtype == np.float32
+    assert np.allclose(floats["0.weight"].T, state.weights[0] / 2.0**p.weight_bits, rtol=2**-23)
     from_floats = load_state(tmp_path / "weights.safetensors", p)
     assert abs(from_floats.weights[0] - state.weights[0]).max() <= 2 ** (p.weight_bits - 23)
 
@@ -287,6 +290,67 @@ def test_unusable_weights_say_where_and_why(tmp_path, changes, message):
     path = write(tmp_path / "w.safetensors", safetensors.numpy.save(altered(p, **changes)))
     with pytest.raises(InputInvalid, match=message):
         load_state(path, p)
+
+
+NAMINGS = ["{even}", "layers.{l}", "net.{even}", "model.body.{even}", "fc{one}", "block1.{ten}"]
+
+
+@pytest.mark.parametrize("naming", NAMINGS)
+def test_state_dicts_of_any_numbered_module(tmp_path, naming):
+    """The layers' order is that of their numbers, not of their names as text or in the file."""
+    p = parameters(widths=(3, 5, 5, 5, 2))
+    state = initial_state(p.widths, p.weight_bits, np.random.default_rng(4).bytes)
+    arrays = {}
+    for name, array in reversed(state_arrays(state).items()):
+        _, layer, part = name.split(".")
+        l = int(layer)
+        arrays[f"{naming.format(l=l, even=2 * l, one=l + 1, ten=l + 8)}.{part}"] = array / 2.0**p.weight_bits
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    back = load_state(write(tmp_path / "w.safetensors", safetensors.numpy.save(whole)), p)
+    for found, wanted in zip((*back.weights, *back.biases), (*state.weights, *state.biases), strict=True):
+        assert (found == wanted).all()
+
+
+@pytest.mark.parametrize("naming", ["{l}0.{l}", "{letter}.0", "0{l}", "fc{letter}"])
+def test_names_whose_order_is_a_guess_are_refused(tmp_path, naming):
+    p = parameters()
+    arrays = {}
+    for name, array in altered(p).items():
+        _, layer, part = name.split(".")
+        arrays[f"{naming.format(l=layer, letter='ba'[int(layer)])}.{part}"] = array
+    arrays |= {"1.weight": arrays["01.weight"]} if naming == "0{l}" else {}
+    with pytest.raises(InputInvalid, match=r"0.weight, 0.bias, 2.weight"):
+        load_state(write(tmp_path / "w.safetensors", safetensors.numpy.save(arrays)), p)
+
+
+@pytest.mark.parametrize("activation, bias", [("relu", True), ("leaky-relu", False), ("silu", True)])
+def test_the_float_file_is_the_network(tmp_path, activation, bias):
+    """Read as torch.nn.Sequential does, y = x W^T + b and the activation between, it classifies as the integers do."""
+    task = digits(activation, bias)
+    state = task.trained()
+    save_weights(tmp_path, state, task.parameters.weight_bits, bias)
+    arrays = load_arrays(tmp_path / "weights.safetensors")
+    x = task.features
+    between = {"relu": lambda y: np.maximum(y, 0), "leaky-relu": lambda y: np.where(y > 0, y, y / 8),
+               "silu": lambda y: y / (1 + np.exp(-y))}[activation]  # fmt: skip
+    for k in (0, 2, 4):
+        x = (between(x) if k else x) @ arrays[f"{k}.weight"].T + (arrays[f"{k}.bias"] if bias else 0)
+    found, exact = x.argmax(axis=1), predict(state, task.parameters, task.inputs)
+    assert task.accuracy(state) > 0.9
+    assert (found == exact).mean() > 0.995
+    assert abs((found == task.labels).mean() - task.accuracy(state)) < 0.005
+
+
+def test_integers_at_another_scale_are_refused(tmp_path):
+    """They would be other weights without a word; floats are rounded to any scale."""
+    p, finer = parameters(), parameters(rate=0.25)
+    state = initial_state(p.widths, p.weight_bits, np.random.default_rng(2).bytes)
+    save_weights(tmp_path, state, p.weight_bits)
+    with pytest.raises(InputInvalid, match=rf"scale 2\^{p.weight_bits}, those of this .* 2\^{finer.weight_bits}"):
+        load_state(tmp_path / "weights_int.safetensors", finer)
+    shift = finer.weight_bits - p.weight_bits
+    found = load_state(tmp_path / "weights.safetensors", finer).weights[0]
+    assert shift == 1 and abs(found - (state.weights[0] << shift)).max() <= 2 ** (finer.weight_bits - 23)
 
 
 # --- writing ---
