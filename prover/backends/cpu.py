@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prover.backends import cpu_batch, cpu_field, cpu_fractions, cpu_leaves, cpu_tables
-from prover.backends.cpu_code import coefficients_natural, encode, encode_polynomials, interpolate
+from prover.backends.cpu_code import coefficients_natural, encode, encode_polynomials, encode_rows, interpolate
 from prover.backends.cpu_hash import hash_columns, merkle_levels
 from prover.backends.interface import Backend, Scalar, Table, Triple
 from prover.backends.memory import empty, zeros
@@ -32,6 +32,7 @@ __all__ = [
     "count_table",
     "encode",
     "encode_polynomials",
+    "encode_rows",
     "eq_table",
     "fold",
     "fraction_fold",

@@ -274,6 +274,10 @@ def encode(coefficients: Table, blinds: Table, blowup: int) -> Table:
     return encode_polynomials(coefficients_natural(coefficients, blinds), coefficients.shape[1], blowup)
 
 
+def encode_rows(rows: Table, blinds: Table, blowup: int) -> Table:
+    return encode(interpolate(rows), blinds, blowup)
+
+
 def encode_polynomials(coeffs: Table, size: int, blowup: int) -> Table:
     points, rows = _points(size, blowup), _base(coeffs)
     value = F.Zeros((size * blowup, coeffs.shape[0]))

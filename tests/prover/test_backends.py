@@ -195,6 +195,7 @@ def test_codes(make: Maker, rows: int, size: int, blowup: int) -> None:
         expected = reference.encode(plain, blinds, blowup)
         for _ in each_thread_count():
             equal(cpu.encode(mine, blinds, blowup), expected)
+            equal(cpu.encode_rows(values, blinds, blowup), expected)
     for length in (0, 1, size, 2 * size + 1):
         same("encode_polynomials", make.array(rows, length), size, blowup)
 
