@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from prover import proving
-from prover.backends import cpu, reference
+from prover import leaves, proving
+from prover.backends import cpu, cpu_shapes, reference
 from prover.randomness import SeededRandomness
 from tests.support import Forged, forge, preset
 
@@ -40,10 +40,20 @@ def test_same_bytes(size: str) -> None:
 
 def test_same_bytes_on_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     forged = forge(preset(steps=3))
-    monkeypatch.setattr(cpu, "_GRAIN", 1)
+    monkeypatch.setattr(cpu_shapes, "GRAIN", 1)
     made = set()
     for threads in (1, 2):
         cpu.set_threads(threads)
         made.add(proofs(forged, cpu))
     cpu.set_threads(2)
     assert len(made) == 1
+
+
+@pytest.mark.parametrize("size", ["5-7-3, batch 3, two steps", "cross entropy", "transparent"])
+def test_same_bytes_however_many_columns_stand_apart(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    forged = forge(preset(**SIZES[size]))
+    together = proofs(forged, cpu)
+    monkeypatch.setattr(leaves, "APART_BITS", 3)
+    monkeypatch.setattr(leaves, "JOINED_LENGTH", 4)
+    monkeypatch.setattr(leaves, "_SLICE", 16)
+    assert proofs(forged, cpu) == proofs(forged, reference) == together
