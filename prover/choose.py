@@ -22,7 +22,8 @@ from verifier.training import check_bounds, training_relation
 
 from .errors import InputInvalid, OutOfRange
 from .exact import Integers, bits_needed
-from .trainer import Observed, Progress, State, run, unbounded
+from .trainer import Progress, State, run, unbounded
+from .watch import Observed
 
 Bytes = Callable[[int], bytes]
 MAX_RATE_BITS = 30

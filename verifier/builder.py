@@ -5,6 +5,7 @@ from __future__ import annotations
 from .relation import (
     Axis,
     Einsum,
+    Final,
     Form,
     History,
     Identity,
@@ -62,7 +63,7 @@ class Builder:
         """form + shift in [0, 2^bits) at every entry."""
         self.lookups.append(Lookup(f"range:{name}", Table("range", bits), form, shift))
 
-    def relation(self, einsums: list[Einsum], histories: dict[str, History], finals: tuple[str, ...]) -> Relation:
+    def relation(self, einsums: list[Einsum], histories: dict[str, History], finals: tuple[Final, ...]) -> Relation:
         """The collected relation, with a tensor of counts for each table in use."""
         collected = Relation(
             self.p,
