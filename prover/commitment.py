@@ -31,8 +31,12 @@ class Blinding:
 
 @dataclass
 class Committed:
-    """One group's rows F[R, N] with blinding, its codeword F[n, words] and the levels of its tree."""
+    """One group's rows F[R, N] with blinding, its codeword F[n, words] and the levels of its tree.
 
+    Rows, coefficients and codeword are the backend's.
+    """
+
+    backend: Backend
     rows: Table
     blinding: Blinding
     coefficients: object
@@ -45,10 +49,11 @@ class Committed:
         return self.levels[-1].tobytes()
 
 
-def stack_rows(relation: Relation, group: str, tensors: Mapping[str, Table]) -> Table:
+def stack_rows(backend: Backend, relation: Relation, group: str, tensors: Mapping[str, Table]) -> Table:
     """The rows of a group, F[R, N], tensors padded to whole rows."""
-    parts = [padded(tensors[name], 1 << committed_bits(relation, name)) for name, _ in group_rows(relation, group)]
-    return np.concatenate(parts).reshape(-1, 1 << relation.parameters.row_bits)
+    names = [name for name, _ in group_rows(relation, group)]
+    parts = [padded(backend, tensors[name], 1 << committed_bits(relation, name)) for name in names]
+    return backend.join(parts).reshape(-1, 1 << relation.parameters.row_bits)
 
 
 def draw_blinding(rows: int, blinds: int, positions: int, randomness: Randomness) -> Blinding:
@@ -56,7 +61,7 @@ def draw_blinding(rows: int, blinds: int, positions: int, randomness: Randomness
     return Blinding(randomness.elements(rows, blinds), randomness.salts(positions))
 
 
-def with_mask(code: Code, rows: Table, randomness: Randomness) -> tuple[Table, Blinding]:
+def with_mask(backend: Backend, code: Code, rows: Table, randomness: Randomness) -> tuple[Table, Blinding]:
     """The witness's rows with the mask row over K after them, as three rows over F, and the blinding of both.
 
     The mask is uniform of degree below N + the largest t': N random values on H and as many random coefficients as the
@@ -65,8 +70,8 @@ def with_mask(code: Code, rows: Table, randomness: Randomness) -> tuple[Table, B
     blinds = np.zeros((len(rows) + MASK_ROWS, code.combined - code.row), dtype=np.uint64)
     blinds[: len(rows), : code.blinds["witness"]] = randomness.elements(len(rows), code.blinds["witness"])
     blinds[len(rows) :] = randomness.elements(MASK_ROWS, blinds.shape[1])
-    masked = np.concatenate([rows, randomness.elements(MASK_ROWS, code.row)])
-    return masked, Blinding(blinds, randomness.salts(code.positions))
+    masked = backend.join([rows, randomness.elements(MASK_ROWS, code.row)])
+    return masked.reshape(-1, code.row), Blinding(blinds, randomness.salts(code.positions))
 
 
 def commit_rows(backend: Backend, code: Code, prefix: bytes, rows: Table, blinding: Blinding) -> Committed:
@@ -74,12 +79,12 @@ def commit_rows(backend: Backend, code: Code, prefix: bytes, rows: Table, blindi
     coefficients = backend.interpolate(rows)
     codeword = backend.encode(coefficients, blinding.blinds, 1 << code.blowup_bits)
     leaves = backend.hash_columns(codeword, prefix, blinding.salts)
-    return Committed(rows, blinding, coefficients, codeword, backend.merkle_levels(leaves))
+    return Committed(backend, rows, blinding, coefficients, codeword, backend.merkle_levels(leaves))
 
 
 def open_columns(committed: Committed, positions: Sequence[int]) -> Opened:
     """Columns, salts and the sibling nodes of their joint paths, level by level."""
-    columns = [[int(word) for word in committed.codeword[q]] for q in positions]
+    columns: list[list[int]] = committed.backend.columns(committed.codeword, positions).tolist()
     salts = [committed.blinding.salts[q].tobytes() for q in positions]
     nodes: list[bytes] = []
     level = list(positions)
@@ -110,13 +115,12 @@ def prove_value(
     for name in relation.tensors:
         if name not in known:
             yield Say("merge end", [values[name]])
-    mask = np.ascontiguousarray(groups["witness"].rows[-MASK_ROWS:])
-    yield Say("mask value", [Ext(backend.inner(mask, eq))])
+    yield Say("mask value", [Ext(backend.inner(groups["witness"].rows[-MASK_ROWS:], eq))])
     coefficients = yield Draw("tensor coefficients", len(relation.tensors))
     (rho,) = yield Draw("rho", 1)
     scale = {name: c * rho for name, c in zip(relation.tensors, coefficients, strict=True)}
     row = _combined_row(backend, relation, code, groups, point, folded, scale)
-    yield Say("combined row", [Ext((int(a), int(b), int(c))) for a, b, c in row.T])
+    yield Say("combined row", [Ext((int(a), int(b), int(c))) for a, b, c in backend.host(row).T])
 
 
 def _row_table(backend: Backend, relation: Relation, name: str, point: Sequence[Ext]) -> Table:
@@ -147,17 +151,16 @@ def _combined_row(
 ) -> Table:
     """Coefficients K[3, N + t'] of rho * sum of weight * row + mask."""
     witness = groups["witness"]
-    values = np.ascontiguousarray(witness.rows[-MASK_ROWS:])
-    blinds = witness.blinding.blinds[-MASK_ROWS:].copy()
+    values = witness.rows[-MASK_ROWS:]
+    blinds = backend.zeros(MASK_ROWS, witness.blinding.blinds.shape[1])
+    blinds[:] = witness.blinding.blinds[-MASK_ROWS:]
     for group in GROUPS:
         first = 0
         for name, count in group_rows(relation, group):
             values = backend.add(values, backend.scale(folded[name], scale[name]))
             weights = backend.scale(_row_table(backend, relation, name, point), scale[name])
-            own = np.ascontiguousarray(groups[group].blinding.blinds[first : first + count])
-            share = backend.combine_rows(weights, own)
-            head = np.ascontiguousarray(blinds[:, : share.shape[1]])
-            blinds[:, : share.shape[1]] = backend.add(head, share)
+            share = backend.combine_rows(weights, groups[group].blinding.blinds[first : first + count])
+            blinds[:, : share.shape[1]] = backend.add(blinds[:, : share.shape[1]], share)
             first += count
     return backend.coefficients_natural(backend.interpolate(values), blinds)
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from prover.backends import cpu_batch, cpu_field, cpu_fractions, cpu_tables
 from prover.backends.cpu_code import coefficients_natural, encode, encode_polynomials, interpolate
 from prover.backends.cpu_hash import hash_columns, merkle_levels
+from prover.backends.host import columns, field, host, join, repeat, tile
 from prover.backends.interface import Backend, Scalar, Table, Triple
-from prover.backends.memory import empty, zeros
+from prover.backends.memory import empty, release, zeros
 from prover.backends.threads import set_threads, spread, threads
 
 __all__ = [
@@ -24,29 +25,38 @@ __all__ = [
     "accumulate",
     "add",
     "coefficients_natural",
+    "columns",
     "combine_rows",
     "contract_last",
     "contract_middle",
     "count_table",
+    "empty",
     "encode",
     "encode_polynomials",
     "eq_table",
+    "field",
     "fold",
     "fraction_fold",
     "fraction_layer",
     "fraction_round",
     "hash_columns",
+    "host",
     "inner",
     "interpolate",
+    "join",
     "lift",
     "merkle_levels",
     "mul",
     "outer_accumulate",
+    "release",
+    "repeat",
     "round_sums",
     "scale",
     "set_threads",
     "sub",
+    "tile",
     "total",
+    "zeros",
 ]
 
 _LANES = 4

@@ -63,8 +63,11 @@ class Codes:
             return self.device.upload(table)
         return self.device.contiguous(array)
 
-    def table(self, array: NDArray[np.uint64]) -> Any:
-        return self._table(self.device.upload(array))
+    def field(self, values: NDArray[np.int64]) -> Any:
+        x = self.device.upload(values)
+        out = self.device.empty(x.shape)
+        self.device.launch("to_field", _blocks(x.size), [x, out, x.size])
+        return self._table(out)
 
     def host(self, table: Any) -> NDArray[Any]:
         return self.device.download(table.data) if isinstance(table, DeviceTable) else table

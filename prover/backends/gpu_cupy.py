@@ -69,10 +69,13 @@ class CupyDevice(Device):
             )
         self.description = f"{device['name']} (sm_{device['architecture']})"
         self._number = number
-        with self.typed():
-            cupy.cuda.Device(number).use()
-            self._module = cupy.RawModule(code=kernel_source(), options=("-std=c++17",))
-            self._module.compile()
+        try:
+            with self.typed():
+                cupy.cuda.Device(number).use()
+                self._module = cupy.RawModule(code=kernel_source(), options=("-std=c++17",))
+                self._module.compile()
+        except RuntimeError as error:
+            raise DeviceUnavailable(f"a library of CUDA is missing ({error}): {_INSTALL}") from error
         self._kernels: dict[str, Any] = {}
 
     def launch(
