@@ -26,24 +26,11 @@ from prover.trainer import train
 from verifier import verify
 
 from . import _floors
+from ._stages import Stages
 from .kernels import unit_costs
 
 DIGITS = Path(__file__).parent.parent / "examples" / "data" / "digits.csv.gz"
 WIDTHS, BATCH, RATE = (64, 128, 64, 10), 64, 0.0625
-
-
-class Stages:
-    """Seconds by stage: each runs until the next begins."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._stage, self._start = "", 0.0
-
-    def __call__(self, stage: str) -> None:
-        now = time.perf_counter()
-        if self._stage:
-            self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) + now - self._start
-        self._stage, self._start = stage, now
 
 
 def build(steps: int, loss: str, stages: Callable[[str], None]) -> Job:

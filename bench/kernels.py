@@ -49,13 +49,15 @@ def unit_costs() -> dict[str, float]:
     Units: ``f_mul`` and ``k_mul`` a product written to a table; ``inner_kk`` a product added to a sum;
     ``butterfly`` one of R · N/2 · log2 N in a transform, blinds and output included; ``sha256_byte`` a
     byte of a column; ``memory_byte`` a byte read or written in a copy; ``fraction_layer_node`` a fraction
-    of the next layer; ``fraction_round_pair`` an index of h's sum; ``round_three_pair`` one of the sum
-    over a product of three tables over K; ``fold`` an entry of the folded K table.
+    of the next layer, ``leaf_layer_node`` one made of small numbers; ``fraction_round_pair`` an index of h's
+    sum, ``leaf_round_pair`` and ``small_leaf_round_pair`` one over leaves in K and over small numbers;
+    ``round_three_pair`` one of the sum over a product of three tables over K; ``fold`` an entry of the folded
+    K table.
     """
     n = _LENGTH
     f, g, a, b, c = _uniform(n), _uniform(n), _uniform(3, n), _uniform(3, n), _uniform(3, n)
-    p, q = _uniform(3, 2, n), _uniform(3, 2, n)
-    flat_p, flat_q, eq = p.reshape(3, -1), q.reshape(3, -1), a[:, : n // 2].copy()
+    p, q, small = _uniform(3, 2 * n), _uniform(3, 2 * n), _uniform(n) >> np.uint64(48)
+    weights = cpu.fraction_weights([_SCALAR] * ((n // 2).bit_length() - 1))
     rows, size = _uniform(_ROWS, 1 << _LOG_SIZE), 1 << _LOG_SIZE
     coefficients, blinds = cpu.interpolate(rows), rows[:, :256].copy()
     codeword, salts = cpu.encode(coefficients, blinds, _BLOWUP), np.zeros((size * _BLOWUP, 32), dtype=np.uint8)
@@ -69,8 +71,11 @@ def unit_costs() -> dict[str, float]:
         "butterfly": _best(lambda: cpu.encode(coefficients, blinds, _BLOWUP), butterflies),
         "sha256_byte": _best(lambda: cpu.hash_columns(columns, b"", salts[: len(columns)]), columns.nbytes),
         "memory_byte": _best(lambda: _copy(source, target), 2 * source.nbytes),
-        "fraction_layer_node": _best(lambda: cpu.fraction_layer(flat_p, flat_q), n),
-        "fraction_round_pair": _best(lambda: cpu.fraction_round(p, q, eq, _SCALAR), n // 2),
+        "fraction_layer_node": _best(lambda: cpu.fraction_layer(p, q), n),
+        "fraction_round_pair": _best(lambda: cpu.fraction_round(p, q, weights, 0, _SCALAR), n // 2),
+        "leaf_layer_node": _best(lambda: cpu.leaf_layer(small, _SCALAR, _SCALAR), n // 2),
+        "leaf_round_pair": _best(lambda: cpu.leaf_round(a, _SCALAR, weights, 0), n // 4),
+        "small_leaf_round_pair": _best(lambda: cpu.leaf_round(small, _SCALAR, weights, 0), n // 4),
         "round_three_pair": _best(lambda: cpu.round_sums([a, b, c]), n // 2),
         "fold": _best(lambda: cpu.fold(a, _SCALAR), n // 2),
     }

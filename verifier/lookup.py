@@ -1,7 +1,7 @@
 """LogUp-GKR: every entry of every column stands in its table, by one tree of fractions over all columns and tables.
 
 sum over column entries of 1 / (alpha - row) = sum over table rows of count / (alpha - row), where a row (id, x, y) is
-compressed to id + beta x + beta^2 y. Only the numerator of the total is asserted to be zero: as a polynomial in alpha
+compressed to id + beta x + beta^2 y. Fractions 2i and 2i + 1 of a layer add up to fraction i of the next. Only the numerator of the total is asserted to be zero: as a polynomial in alpha
 and beta it has total degree at most 2 (N - 1), so vanishing denominators are covered by the same bound.
 Sources: Haboeck, "Multivariate lookups based on logarithmic derivatives" (ePrint 2022/1530); Papini and Haboeck,
 "Improving logarithmic derivative lookup arguments using GKR" (ePrint 2023/1284).
@@ -69,7 +69,7 @@ def check(channel: Channel, relation: Relation) -> list[Claim]:
         fold = channel.challenge("lookup fold", 1)
         p0 = u - q0 * batch
         numerator, denominator = p0 + (p1 - p0) * fold, q0 + (q1 - q0) * fold
-        point = [fold, *point]
+        point = [*point, fold]
     return _leaf_claims(relation, shape, point, (alpha, beta), numerator, denominator)
 
 
@@ -88,7 +88,7 @@ def _leaf_claims(
     counts: list[Term] = []
     for block in shape.blocks:
         high, low = point[: shape.depth - block.bits], tuple(point[shape.depth - block.bits :])
-        share = _select(high, block.offset >> block.bits)
+        share = select(high, block.offset >> block.bits)
         weight = Weight((At(low),))
         filled = filled + share
         if block.lookup is None:
@@ -118,7 +118,7 @@ def _counted(relation: Relation, lookup: Lookup, point: Sequence[Ext]) -> Ext:
     return out
 
 
-def _select(point: Sequence[Ext], index: int) -> Ext:
+def select(point: Sequence[Ext], index: int) -> Ext:
     """eq(point, index) for one index."""
     out = ONE
     for k, coordinate in enumerate(point):

@@ -54,15 +54,16 @@ def _combine(weights: Sequence[Ext], values: Sequence[Hidden]) -> Hidden:
 def check_product_layer(channel: Channel, label: str, claim: Hidden, point: Sequence[Ext]) -> tuple[list[Ext], Hidden]:
     """Sumcheck of claim = sum_x eq(point, x) h(x), h of degree 2 in each variable, with eq divided out.
 
-    In each round h(0) and h(2) are sent; h(1) = (claim - (1 - z) h(0)) / z for the coordinate z of `point`.
+    The low-order variable is bound first, so that a layer filled from its start stays so. In each round h(0) and h(2)
+    are sent; h(1) = (claim - (1 - z) h(0)) / z for the coordinate z of `point`.
     Returns the random point r and the claim on h(r) itself. Errors: RejectedProof if a coordinate is zero.
     """
-    out = []
-    for z in point:
+    out: list[Ext] = []
+    for z in reversed(point):
         h0, h2 = channel.scalars(f"{label} round", 2)
         challenge = channel.challenge(f"{label} round", 3)
         channel.check(any(z), f"{label}: a non-zero coordinate")
         h1 = (claim - h0 * (ONE - z)) * z.inverse()
         claim = _combine(lagrange(2, challenge), [h0, h1, h2])
         out.append(challenge)
-    return out, claim
+    return out[::-1], claim

@@ -7,18 +7,20 @@ is in the cpu_* modules.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prover.backends import cpu_batch, cpu_field, cpu_fractions, cpu_tables
+from prover.backends import cpu_batch, cpu_field, cpu_fractions, cpu_leaves, cpu_tables
 from prover.backends.cpu_code import coefficients_natural, encode, encode_polynomials, interpolate
 from prover.backends.cpu_hash import hash_columns, merkle_levels
 from prover.backends.host import columns, field, host, join, repeat, tile
 from prover.backends.interface import Backend, Scalar, Table, Triple
 from prover.backends.memory import empty, release, zeros
 from prover.backends.threads import set_threads, spread, threads
+from verifier.field import ZERO, Ext
 
 __all__ = [
     "BACKEND",
@@ -39,11 +41,14 @@ __all__ = [
     "fraction_fold",
     "fraction_layer",
     "fraction_round",
+    "fraction_weights",
     "hash_columns",
     "host",
     "inner",
     "interpolate",
     "join",
+    "leaf_layer",
+    "leaf_round",
     "lift",
     "merkle_levels",
     "mul",
@@ -319,25 +324,135 @@ def contract_middle(tensor: Table, weights: Table) -> Table:
 
 def fraction_layer(p: Table, q: Table) -> tuple[Table, Table]:
     half = _half(p, q)
-    x, y = _padded(p, 2), _padded(q, 2)
+    x, y = _padded(p, 1), _padded(q, 1)
     p_out, q_out = (empty(3, _up(half)) for _ in range(2))
+    if x.shape[1] < 2 * _up(half):
+        x, y = (_lengthened(t, 2 * _up(half)) for t in (x, y))
     _over_lanes(_up(half), lambda _, i, j: cpu_fractions.fraction_layer_kernel(x, y, p_out, q_out, i, j))
     return _trimmed(p_out, 1, half), _trimmed(q_out, 1, half)
 
 
-def fraction_round(p: Table, q: Table, eq: Table, lam: Scalar) -> tuple[Triple, Triple]:
-    half = _half(p, q)
-    if eq.shape[1] != half:
-        raise ValueError(f"fraction_round: {eq.shape[1]} weights for {half} pairs")
-    words, x, y, e = _words(lam), _padded(p, 4), _padded(q, 4), _padded(eq, 1)
-    kernel = cpu_fractions.fraction_round_kernel
-    h0, h2 = _sums(_up(half), 2, lambda out, part, i, j: kernel(x, y, e, words, out, part, i, j))
+def _lengthened(table: Table, length: int, before: int = 0) -> Table:
+    """A [planes, n] table between zeros: n' = length in all, `before` of them first."""
+    out = zeros(table.shape[0], length)
+    out[:, before : before + table.shape[1]] = table
+    return out
+
+
+@dataclass(frozen=True)
+class Weights:
+    """eq of a point as an outer product: K[3, H] and K[3, S], S a multiple of four and at most a chunk."""
+
+    high: Table
+    low: Table
+
+
+_CHUNK_BITS = 6
+
+
+def fraction_weights(point: Sequence[Scalar]) -> Weights:
+    cut = max(0, len(point) - _CHUNK_BITS)
+    return Weights(_ready(eq_table(point[:cut])), _padded(eq_table(point[cut:]), 1))
+
+
+def _grouped(table: Table, start: int) -> tuple[Table, int, int]:
+    """A [planes, 4 Y] table for the weights [begin, end), both multiples of four: zeros meet those that it lacks."""
+    flat = _ready(table).reshape(1 if table.ndim == 1 else 3, -1)
+    count = flat.shape[1] // 4
+    begin, end = start - start % _LANES, _up(start + count)
+    if count % _LANES or start % _LANES:
+        flat = _lengthened(flat, 4 * (end - begin), 4 * (start - begin))
+    return flat, begin, end
+
+
+def _fours(*tables: Table) -> int:
+    n = _same_length(*tables)
+    if n < 4 or n % 4:
+        raise ValueError(f"a table of {n} entries has no groups of four")
+    return n
+
+
+def _rounds(weights: Weights, begin: int, end: int, count: int, work: Callable[..., None]) -> list[Triple]:
+    """`count` sums in K: work(out, part, i, j) adds those of the high weights [i, j) to out[part]."""
+    size = weights.low.shape[1]
+    first, last = begin // size, -(-end // size)
+    out = np.zeros((threads(), count, cpu_tables.SUM_WORDS), dtype=np.uint64)
+    spread(last - first, 1 + _GRAIN * _LANES // size, lambda part, i, j: work(out, part, first + i, first + j))
+    return cpu_tables.sums_to_triples(out)
+
+
+def fraction_round(p: Table, q: Table, weights: Weights, start: int, lam: Scalar) -> tuple[Triple, Triple]:
+    _fours(p, q)
+    words, (x, begin, end), y = _words(lam), _grouped(p, start), _grouped(q, start)[0]
+    kernel, w = cpu_fractions.fraction_round_kernel, weights
+    h0, h2 = _rounds(
+        w, begin, end, 2, lambda out, part, i, j: kernel(x, y, w.high, w.low, words, begin, end, out, part, i, j)
+    )
     return h0, h2
 
 
-def fraction_fold(p: Table, q: Table, r: Scalar) -> tuple[Table, Table]:
-    half = _half(p, q)
-    return _fold(p, r, 2).reshape(3, 2, half), _fold(q, r, 2).reshape(3, 2, half)
+def fraction_fold(table: Table, r: Scalar) -> Table:
+    half = _fours(table) // 2
+    x, words = _padded(table, 1), _words(r)
+    if x.shape[1] < 2 * _up(half):
+        x = _lengthened(x, 2 * _up(half))
+    out = empty(3, _up(half))
+    _over_lanes(_up(half), lambda _, i, j: cpu_fractions.fraction_fold_kernel(x, words, out, i, j))
+    return _trimmed(out, 1, half)
+
+
+# -- leaves -------------------------------------------------------------------------------------------
+
+
+def leaf_layer(column: Table, constant: Scalar, beta: Scalar) -> tuple[Table, Table]:
+    half, c, b = _half(column), Ext.of(constant), Ext.of(beta)
+    scalars = [c * 2, -b, c * c, -(c * b), b * b] if column.ndim == 1 else [c, -b]
+    kernel = cpu_leaves.small_layer_kernel if column.ndim == 1 else cpu_leaves.leaf_layer_kernel
+    words, x = _words([word for scalar in scalars for word in scalar]), _padded(column, 1)
+    if x.shape[1] < 2 * _up(half):
+        x = _lengthened(x, 2 * _up(half))
+    p, q = (empty(3, _up(half)) for _ in range(2))
+    _over_lanes(_up(half), lambda _, i, j: kernel(x, words, p, q, i, j))
+    return _trimmed(p, 1, half), _trimmed(q, 1, half)
+
+
+def leaf_round(column: Table, shift: Scalar, weights: Weights, start: int) -> tuple[Triple, Triple]:
+    count, w, s = _fours(column) // 4, weights, Ext.of(shift)
+    x, begin, end = _grouped(column, start)
+    # Zeros that fill a group up meet weights too.
+    ones = _weight_sum(w, start, start + count)
+    more = ZERO if end - begin == count else _weight_sum(w, begin, end) - ones
+    if column.ndim == 2:
+        words, kernel = _words(shift), cpu_leaves.leaf_round_kernel
+        h0, h2 = _rounds(
+            w, begin, end, 2, lambda out, part, i, j: kernel(x, words, w.high, w.low, begin, end, out, part, i, j)
+        )
+        excess = s * s * more
+        return tuple(Ext(h0) - excess), tuple(Ext(h2) - excess)
+    small = cpu_leaves.small_round_kernel
+    lo, hi, product, raised = (
+        Ext(value)
+        for value in _rounds(
+            w, begin, end, 4, lambda out, part, i, j: small(x, w.high, w.low, begin, end, out, part, i, j)
+        )
+    )
+    up, two, squares = int(cpu_leaves.RAISE), hi * 2 - lo, s * s * ones
+    two_product = raised - two * up - (ones + more) * up * up
+    return tuple(product - s * lo + squares), tuple(two_product - s * two + squares)
+
+
+def _weight_sum(weights: Weights, begin: int, end: int) -> Ext:
+    """The sum of the weights [begin, end)."""
+    size = weights.low.shape[1]
+    out = ZERO
+    while begin < end:
+        h, l = divmod(begin, size)
+        whole = 1 if l else max(1, (end - begin) // size)
+        stop = min(end, (h + whole) * size)
+        low = total(np.ascontiguousarray(weights.low[:, l : min(size, l + stop - begin)]))
+        out = out + Ext(total(np.ascontiguousarray(weights.high[:, h : h + whole]))) * Ext(low)
+        begin = stop
+    return out
 
 
 # -- counts -------------------------------------------------------------------------------------------

@@ -126,6 +126,36 @@ def splat(typingctx: Any, word: Any) -> Any:
     return Lanes(types.uint64), lambda context, b, sig, args: _splat(b, args[0])
 
 
+def _shuffled(places: list[int]) -> Any:
+    """The code of a choice among the eight lanes of two values."""
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), places)
+    return lambda context, b, sig, args: b.shuffle_vector(*args, mask)
+
+
+@intrinsic
+def evens(typingctx: Any, x: Any, y: Any) -> Any:
+    """Lanes 0, 2 of x, then of y."""
+    return Lanes(Lanes, Lanes), _shuffled([0, 2, 4, 6])
+
+
+@intrinsic
+def odds(typingctx: Any, x: Any, y: Any) -> Any:
+    """Lanes 1, 3 of x, then of y."""
+    return Lanes(Lanes, Lanes), _shuffled([1, 3, 5, 7])
+
+
+@intrinsic
+def lows(typingctx: Any, x: Any, y: Any) -> Any:
+    """Lanes 0, 1 of x, then of y."""
+    return Lanes(Lanes, Lanes), _shuffled([0, 1, 4, 5])
+
+
+@intrinsic
+def highs(typingctx: Any, x: Any, y: Any) -> Any:
+    """Lanes 2, 3 of x, then of y."""
+    return Lanes(Lanes, Lanes), _shuffled([2, 3, 6, 7])
+
+
 def _address(context: Any, b: Any, array_type: Any, array: Any, index: Any) -> Any:
     data = context.make_array(array_type)(context, b, array).data
     return b.bitcast(b.gep(data, [index]), VECTOR.as_pointer())

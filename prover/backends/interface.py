@@ -145,23 +145,43 @@ class Backend(Protocol):
 
     # -- fractional sums ---------------------------------------------------------------------------
 
+    # Layers of the tree of fractions p / q are K[3, L] tables each, in which 2x and 2x + 1 are the children of x.
+    # Rounds of a sumcheck over x bind its low-order bit first: of four neighbours 4y + 2b + child, b is bound.
+
     def fraction_layer(self, p: Table, q: Table) -> tuple[Table, Table]:
-        """One layer of the tree of fractions: K[3, 2M] each -> K[3, M] each, halves by the high-order bit.
+        """One layer of the tree: K[3, 2M] each -> K[3, M] each, neighbours 2i (index 0) and 2i + 1 (index 1).
 
         p' = p_0 q_1 + p_1 q_0 and q' = q_0 q_1.
         """
         ...
 
-    def fraction_round(self, p: Table, q: Table, eq: Table, lam: Scalar) -> tuple[Triple, Triple]:
-        """(h(0), h(2)) of h(X) = sum_x' eq[x'] (p_0 q_1 + p_1 q_0 + lam q_0 q_1)(X, x').
+    def fraction_weights(self, point: Sequence[Scalar]) -> Any:
+        """eq at a point, in a form of the backend's own, for the rounds of a layer: entry y is that of eq_table."""
+        ...
 
-        p and q have the shape (3, 2, M): coordinate, child, x. Each of the four tables is bound to
-        (1 - X) lo + X hi in the high-order bit of x; M >= 2, and eq is K[3, M/2].
+    def fraction_round(self, p: Table, q: Table, weights: Any, start: int, lam: Scalar) -> tuple[Triple, Triple]:
+        """(h(0), h(2)) of h(X) = sum_y weights[start + y] (p_0 q_1 + p_1 q_0 + lam q_0 q_1)(X, y).
+
+        p and q are K[3, 4 Y]; each of the four tables is (1 - X) lo + X hi in the bit that is bound. Y >= 1.
         """
         ...
 
-    def fraction_fold(self, p: Table, q: Table, r: Scalar) -> tuple[Table, Table]:
-        """The high-order bit of x bound to r in both children: (3, 2, M) -> (3, 2, M/2)."""
+    def fraction_fold(self, table: Table, r: Scalar) -> Table:
+        """lo + r (hi - lo) in the bit that is bound: F[4 Y] or K[3, 4 Y] -> K[3, 2 Y], at 2y + child."""
+        ...
+
+    def leaf_layer(self, column: Table, constant: Scalar, beta: Scalar) -> tuple[Table, Table]:
+        """:meth:`fraction_layer` of the leaves 1 / (constant - beta column); F[2M] or K[3, 2M] -> K[3, M] each.
+
+        A column over F holds numbers below 2^18.
+        """
+        ...
+
+    def leaf_round(self, column: Table, shift: Scalar, weights: Any, start: int) -> tuple[Triple, Triple]:
+        """The sums for X = 0 and 2 of sum_y weights[start + y] (a_0 - shift)(a_1 - shift)(X, y).
+
+        The column is F[4 Y], of numbers below 2^18, or K[3, 4 Y]; a_0 and a_1 are its children as above. Y >= 1.
+        """
         ...
 
     # -- codes -------------------------------------------------------------------------------------

@@ -226,21 +226,51 @@ def contract_middle(tensor: Table, weights: Table) -> Table:
 
 
 def fraction_layer(p: Table, q: Table) -> tuple[Table, Table]:
-    (p0, p1), (q0, q1) = _halves(_ext(p)), _halves(_ext(q))
+    p_all, q_all = _ext(p), _ext(q)
+    p0, p1, q0, q1 = p_all[0::2], p_all[1::2], q_all[0::2], q_all[1::2]
     return _from_ext(p0 * q1 + p1 * q0), _from_ext(q0 * q1)
 
 
-def fraction_round(p: Table, q: Table, eq: Table, lam: Scalar) -> tuple[Triple, Triple]:
+def fraction_weights(point: Sequence[Scalar]) -> Table:
+    return eq_table(point)
+
+
+def _children(table: Table, x: int) -> tuple[Any, Any]:
+    """The two children at X = x, of neighbours 4y + 2b + child."""
+    a = _any(table)
+    one, other = (K(1) - K(x)) * a[0::4] + K(x) * a[2::4], (K(1) - K(x)) * a[1::4] + K(x) * a[3::4]
+    return one, other
+
+
+def fraction_round(p: Table, q: Table, weights: Table, start: int, lam: Scalar) -> tuple[Triple, Triple]:
     sums = []
     for x in (0, 2):
-        p0, p1 = _bind(_ext(p), K(x))
-        q0, q1 = _bind(_ext(q), K(x))
-        sums.append(_triple(_sum(_ext(eq) * (p0 * q1 + p1 * q0 + _scalar(lam) * q0 * q1))))
+        (p0, p1), (q0, q1) = _children(p, x), _children(q, x)
+        eq = _ext(weights[:, start : start + len(p0)])
+        sums.append(_triple(_sum(eq * (p0 * q1 + p1 * q0 + _scalar(lam) * q0 * q1))))
     return sums[0], sums[1]
 
 
-def fraction_fold(p: Table, q: Table, r: Scalar) -> tuple[Table, Table]:
-    return _from_ext(_bind(_ext(p), _scalar(r))), _from_ext(_bind(_ext(q), _scalar(r)))
+def fraction_fold(table: Table, r: Scalar) -> Table:
+    a, x = _any(table), _scalar(r)
+    out = K.Zeros(len(a) // 2)
+    for child in range(2):
+        out[child::2] = (K(1) - x) * a[child::4] + x * a[child + 2 :: 4]
+    return _from_ext(out)
+
+
+def leaf_layer(column: Table, constant: Scalar, beta: Scalar) -> tuple[Table, Table]:
+    q = _scalar(constant) - _scalar(beta) * _any(column)
+    return fraction_layer(lift(np.ones(len(q), dtype=np.uint64)), _from_ext(q))
+
+
+def leaf_round(column: Table, shift: Scalar, weights: Table, start: int) -> tuple[Triple, Triple]:
+    sums = []
+    for x in (0, 2):
+        one, other = _children(column, x)
+        eq = _ext(weights[:, start : start + len(one)])
+        sums.append(_triple(_sum(eq * (one - _scalar(shift)) * (other - _scalar(shift)))))
+    return sums[0], sums[1]
 
 
 # -- codes -----------------------------------------------------------------------------------------

@@ -35,6 +35,10 @@ class Maker:
     def k(self, n: int) -> Any:
         return self.array(3, n)
 
+    def small(self, n: int) -> Any:
+        """Numbers below 2^18, every third at the edge."""
+        return np.array([self.random.choice([0, 2**18 - 1, self.random.randrange(2**18)]) for _ in range(n)], np.uint64)
+
     def table(self, kind: str, n: int) -> Any:
         return self.f(n) if kind == "F" else self.k(n)
 
@@ -153,11 +157,31 @@ def test_contractions(make: Maker, r: int, n: int) -> None:
 
 
 @pytest.mark.parametrize("m", SIZES)
-def test_fractions(make: Maker, m: int) -> None:
+def test_layers_of_fractions(make: Maker, m: int) -> None:
     same("fraction_layer", make.k(m), make.k(m))
-    p, q = make.array(3, 2, m), make.array(3, 2, m)
-    same("fraction_round", p, q, make.k(m // 2), make.scalar())
-    same("fraction_fold", p, q, make.scalar())
+    same("leaf_layer", make.k(m), make.scalar(), make.scalar())
+    same("leaf_layer", make.small(m), make.scalar(), make.scalar())
+
+
+@pytest.mark.parametrize(("groups", "start", "bits"), [(1, 0, 0), (1, 1, 1), (2, 0, 1), (3, 5, 3), (4, 4, 3), (70, 9, 7)])
+def test_rounds_of_fractions(make: Maker, groups: int, start: int, bits: int) -> None:
+    point, n = [make.scalar() for _ in range(bits)], 4 * groups
+    tables = make.k(n), make.k(n), make.small(n)
+    lam, shift = make.scalar(), make.scalar()
+
+    def rounds(backend: Any) -> list[Any]:
+        weights = backend.fraction_weights(point)
+        return [
+            backend.fraction_round(*tables[:2], weights, start, lam),
+            backend.leaf_round(tables[1], shift, weights, start),
+            backend.leaf_round(tables[2], shift, weights, start),
+        ]
+
+    expected = rounds(reference)
+    for _ in each_thread_count():
+        equal(rounds(cpu), expected)
+    for table in tables:
+        same("fraction_fold", table, lam)
 
 
 @pytest.mark.parametrize(("size", "blowup"), [(1, 4), (2, 4), (8, 2), (16, 2)])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from prover import leaves
 from prover import prove as proving
 from prover.backends import cpu, reference
 from prover.randomness import SeededRandomness
@@ -47,3 +48,13 @@ def test_same_bytes_on_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) ->
         made.add(proofs(forged, cpu))
     cpu.set_threads(2)
     assert len(made) == 1
+
+
+@pytest.mark.parametrize("size", ["5-7-3, batch 3, two steps", "cross entropy", "transparent"])
+def test_same_bytes_however_many_columns_stand_apart(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    forged = forge(preset(**SIZES[size]))
+    together = proofs(forged, cpu)
+    monkeypatch.setattr(leaves, "APART_BITS", 3)
+    monkeypatch.setattr(leaves, "JOINED_LENGTH", 4)
+    monkeypatch.setattr(leaves, "_SLICE", 16)
+    assert proofs(forged, cpu) == proofs(forged, reference) == together

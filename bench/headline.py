@@ -1,0 +1,168 @@
+"""The headline benchmark: 3072-1024x8-10 (10.5 million parameters), batch 64, proven in one proof.
+
+Options: --steps T (default 16), --backend cpu|gpu, --width W, --depth D, --batch B, --runs N. The data are random
+points around ten random centres, so that there is something to learn. Everything after training counts as proving:
+the final state's commitment, the witness, the proof and the prover's own check of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from prover.backends.interface import Backend
+from prover.backends.threads import threads
+from prover.choose import choose_parameters, choose_rows, draft_parameters, initial_state, one_hot, quantize
+from prover.prove import Job, prove
+from prover.session import assemble, commit_final, commit_start
+from prover.trainer import train
+from verifier import verify
+
+from . import _floors
+from ._stages import Stages
+from .kernels import unit_costs
+
+CLASSES, FEATURES = 10, 3072
+RATE = 2.0**-6
+
+
+@dataclass(frozen=True)
+class Network:
+    """What is trained: `depth` hidden layers of `width`, on rows of `features` values."""
+
+    width: int = 1024
+    depth: int = 8
+    batch: int = 64
+    features: int = FEATURES
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Neurons by layer."""
+        return (self.features, *[self.width] * self.depth, CLASSES)
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases."""
+        return sum(a * b + b for a, b in zip(self.widths, self.widths[1:], strict=False))
+
+
+def data(network: Network, samples: int) -> tuple[Any, Any]:
+    """Features [n, features], about half of a standard deviation around their class's centre, and labels [n]."""
+    rng = np.random.default_rng(0)
+    centres = rng.uniform(-0.5, 0.5, (CLASSES, network.features))
+    labels = rng.integers(0, CLASSES, samples)
+    return centres[labels] + rng.uniform(-0.5, 0.5, (samples, network.features)), labels
+
+
+def build(network: Network, steps: int, backend: Backend, stages: Callable[[str], None]) -> Job:
+    """Trains and assembles the job of one proof at 128 bits."""
+    samples = max(1024, network.batch)
+    stages("data")
+    features, labels = data(network, samples)
+    stages("parameters")
+    draft = draft_parameters(
+        widths=network.widths, batch=network.batch, steps=steps, rate=RATE, target="one-hot", table_bits=16,
+        row_bits=14, blowup_bits=2, data_openings=4, state_openings=4, security_bits=128, zero_knowledge=True,
+    )  # fmt: skip
+    inputs = quantize(features, draft.activation_bits, 16, "features")
+    targets = one_hot(labels, CLASSES)
+    initial = initial_state(network.widths, draft.weight_bits)
+    chosen, _ = choose_parameters(draft, initial, inputs, targets)
+    parameters = choose_rows(chosen, samples)
+    stages("first commitments")
+    statement, blindings = commit_start(backend, parameters, inputs, targets, initial)
+    stages("training")
+    trace = train(parameters, initial, inputs, targets, statement.batches())
+    stages("final commitment")
+    statement, final = commit_final(backend, statement, trace.final)
+    stages("witness")
+    job = assemble(backend, statement, inputs, targets, trace, {**blindings, "final": final}, 128)
+    stages("")
+    return job
+
+
+def measure(network: Network, steps: int, backend: Backend, runs: int) -> tuple[dict[str, Any], Job]:
+    """The figures of one network, best of several proofs; without floors."""
+    before = Stages()
+    job = build(network, steps, backend, before)
+    tried = [_prove(job, backend) for _ in range(runs)]
+    stages, proof = min(tried, key=lambda entry: sum(entry[0].seconds.values()))
+    start = time.perf_counter(), time.process_time()
+    verdict = verify(job.statement.to_bytes(), proof)
+    verifier = time.perf_counter() - start[0], time.process_time() - start[1]
+    after = ("final commitment", "witness")
+    seconds = {name: before.seconds[name] for name in after} | stages.seconds
+    processor = {name: before.processor[name] for name in after} | stages.processor
+    total = sum(seconds.values())
+    return {
+        "network": "-".join(map(str, network.widths)),
+        "parameters": network.parameters,
+        "batch": network.batch,
+        "steps": steps,
+        "threads": threads(),
+        "security_bits": round(verdict.security_bits, 2),
+        "row_bits": job.statement.parameters.row_bits,
+        "seconds": total,
+        "seconds_per_step": total / steps,
+        "training_seconds_per_step": before.seconds["training"] / steps,
+        "stages": seconds,
+        "processor_seconds": processor,
+        "processor_seconds_per_step": sum(processor.values()) / steps,
+        "before": before.seconds,
+        "proof_bytes": len(proof),
+        "proof_bytes_per_step": len(proof) / steps,
+        "verifier_seconds": verifier[0],
+        "verifier_processor_seconds": verifier[1],
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }, job
+
+
+def _prove(job: Job, backend: Backend) -> tuple[Stages, bytes]:
+    stages = Stages()
+    proof = prove(job, backend, progress=stages)
+    stages("")
+    return stages, proof
+
+
+def run(json: bool = False, argv: Sequence[str] = ()) -> dict[str, Any]:
+    """The figures, by name; times in seconds, sizes in bytes."""
+    options = _parse(argv)
+    backend = backend_of(options.backend)
+    network = Network(options.width, options.depth, options.batch)
+    figures, job = measure(network, options.steps, backend, options.runs)
+    floors = _floors.seconds(job, unit_costs())
+    floor = sum(floors.values())
+    return {
+        "backend": options.backend,
+        **figures,
+        "floors": floors,
+        "floor_seconds": floor,
+        "ratio_to_floor": figures["seconds"] / floor,
+        "counts": _floors.counts(job),
+    }
+
+
+def backend_of(name: str) -> Backend:
+    """The backend of that name; on the command line's words."""
+    if name == "cpu":
+        from prover.backends import cpu
+
+        return cpu.BACKEND
+    raise SystemExit(f"backend {name!r} is not built here: use --backend cpu")
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench headline")
+    parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--backend", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument("--width", type=int, default=1024)
+    parser.add_argument("--depth", type=int, default=8, help="hidden layers")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--runs", type=int, default=1, help="proofs, of which the fastest counts")
+    return parser.parse_args(argv)

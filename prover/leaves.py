@@ -1,0 +1,230 @@
+"""The two lowest layers of the tree of fractions, made from the columns.
+
+A column's leaves are 1 / (c - beta a) with one c a column and small numbers a. As long as a column's own variables are
+bound, its numerators stay 1 and only a is folded, so that a round is a sum of products of two numbers:
+
+    p0 q1 + p1 q0 + lambda q0 q1 = lambda beta^2 (a0 - s)(a1 - s) - 1 / lambda,   s = (c + 1 / lambda) / beta.
+
+Other leaves (public tables with their counts, columns that count only some entries, short columns) are fractions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from verifier.field import ZERO, Ext, P
+from verifier.lookup import Block, layout, select
+from verifier.relation import Form, Lookup, Relation
+from verifier.tables import second_column
+
+from .backends import memory
+from .backends.interface import Backend, Table
+from .fractions import Stored, beyond
+from .witness import Witness, counted, to_field
+
+# Columns of at least 2^12 leaves are parts of their own until parts have 16 entries.
+APART_BITS, JOINED_LENGTH = 12, 16
+_SMALL = 1 << 18  # what a backend takes for a small number
+_SLICE = 1 << 18
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive leaves from `start` on: a column F[n] or K[3, n] of leaves 1 / (constant - beta column), or
+    fractions p / q."""
+
+    start: int
+    length: int
+    column: Table | None = None
+    constant: Ext = ZERO
+    p: Table | None = None
+    q: Table | None = None
+
+
+def leaf_parts(
+    backend: Backend, relation: Relation, witness: Witness, alpha: Ext, beta: Ext
+) -> tuple[list[Part], int]:
+    """The leaves in order, without unused ones, and the depth of the tree."""
+    shape = layout(relation)
+    make = _Maker(backend, relation, witness, alpha, beta)
+    parts, rest = [], []
+    for block in shape.blocks:
+        if block.bits < APART_BITS:
+            rest.append(block)
+        elif block.lookup is None or block.lookup.masked:
+            parts.append(make.fractions([block], block.offset, 1 << block.bits))
+        else:
+            parts.append(make.column(block))
+    if rest:
+        start, unit = rest[0].offset, 1 << min(APART_BITS, shape.depth)
+        used = rest[-1].offset + (1 << rest[-1].bits) - start
+        parts.append(make.fractions(rest, start, -(-used // unit) * unit))
+    return parts, shape.depth
+
+
+class _Maker:
+    """Makes parts from blocks of the layout."""
+
+    def __init__(self, backend: Backend, relation: Relation, witness: Witness, alpha: Ext, beta: Ext) -> None:
+        self._backend, self._relation, self._witness = backend, relation, witness
+        self._alpha, self._beta = alpha, beta
+
+    def column(self, block: Block) -> Part:
+        """A column that counts every entry."""
+        assert block.lookup is not None
+        return Part(block.offset, 1 << block.bits, self._values(block.lookup), self._alpha - block.table.identity)
+
+    def _values(self, lookup: Lookup) -> Table:
+        """x + shift, small numbers if the witness is as it should be; with beta y added, or too large, over K."""
+        x = self._shifted(lookup.x, lookup.shift)
+        if lookup.y is None and int(x.max()) < _SMALL:
+            return x
+        out = self._backend.lift(x)
+        if lookup.y is not None:
+            self._backend.accumulate(out, self._beta, self._shifted(lookup.y, 0))
+        return out
+
+    def _shifted(self, form: Form, shift: int) -> Table:
+        """form + shift over F; the tensor itself if it is that."""
+        (first, (name,)), *others = form.terms
+        out = self._scaled(first, name)
+        for coefficient, (name,) in others:
+            out = self._backend.add(out, self._scaled(coefficient, name))
+        return out if shift == 0 else self._backend.add(out, np.full(out.shape, shift % P, dtype=np.uint64))
+
+    def _scaled(self, coefficient: int, name: str) -> Table:
+        tensor = self._witness.tensors[name]
+        if coefficient == 1:
+            return tensor
+        return np.ascontiguousarray(self._backend.scale(tensor, (coefficient % P, 0, 0))[0])
+
+    def fractions(self, blocks: Sequence[Block], start: int, length: int) -> Part:
+        """Blocks as one part of fractions, 0/1 where they leave room."""
+        p, q = memory.zeros(3, length), memory.zeros(3, length)
+        q[0] = 1
+        for block in blocks:
+            own = slice(block.offset - start, block.offset - start + (1 << block.bits))
+            p[0, own], q[:, own] = self._numerators(block), self._denominators(block)
+        return Part(start, length, p=p, q=q)
+
+    def _numerators(self, block: Block) -> Table | int:
+        if block.lookup is None:
+            return to_field(-self._witness.tensors[f"count:{block.table.name}"].astype(np.int64))
+        return counted(self._relation, block.lookup).astype(np.uint64) if block.lookup.masked else 1
+
+    def _denominators(self, block: Block) -> Table:
+        """alpha - (id + beta x + beta^2 y)."""
+        out = np.empty((3, 1 << block.bits), dtype=np.uint64)
+        out[:] = np.array(self._alpha - block.table.identity, dtype=np.uint64)[:, None]
+        power = self._beta * self._beta
+        if block.lookup is None:
+            second = to_field(np.array(second_column(block.table), dtype=np.int64))
+            self._backend.accumulate(out, -self._beta, np.arange(1 << block.bits, dtype=np.uint64))
+            self._backend.accumulate(out, -power, second)
+            return out
+        self._backend.accumulate(out, -self._beta, self._shifted(block.lookup.x, block.lookup.shift))
+        if block.lookup.y is not None:
+            self._backend.accumulate(out, -power, self._shifted(block.lookup.y, 0))
+        return out
+
+
+class Leaves:
+    """The lowest layer, part by part."""
+
+    def __init__(self, backend: Backend, parts: Sequence[Part], bits: int, beta: Ext) -> None:
+        self._backend, self.parts, self.bits, self.beta = backend, parts, bits, beta
+        self.used = parts[-1].start + parts[-1].length
+
+    def round(self, point: list[Ext], batch: Ext) -> list[Ext]:
+        """h(0) and h(2)."""
+        weights, inverse = self._backend.fraction_weights(point), batch.inverse()
+        sums = [beyond(point, self.used // 4, batch)] * 2
+        for part in self.parts:
+            if part.column is None:
+                assert part.p is not None and part.q is not None
+                found = self._backend.fraction_round(part.p, part.q, weights, part.start // 4, batch)
+                sums = [total + Ext(value) for total, value in zip(sums, found, strict=True)]
+                continue
+            shift = (part.constant + inverse) * self.beta.inverse()
+            found = self._backend.leaf_round(part.column, shift, weights, part.start // 4)
+            bits = (part.length // 4).bit_length() - 1
+            share = select(point[: len(point) - bits], part.start // part.length)
+            gain = batch * self.beta * self.beta
+            sums = [total + gain * Ext(value) - inverse * share for total, value in zip(sums, found, strict=True)]
+        return sums
+
+    def fold(self, challenge: Ext) -> Leaves | Stored:
+        """The layer with its lowest variable bound."""
+        parts = [self._folded(part, challenge) for part in self.parts]
+        folded = Leaves(self._backend, parts, self.bits - 1, self.beta)
+        return folded.stored() if min(part.length for part in parts) <= JOINED_LENGTH else folded
+
+    def _folded(self, part: Part, challenge: Ext) -> Part:
+        tables = [None if t is None else self._backend.fraction_fold(t, challenge) for t in (part.column, part.p, part.q)]
+        return Part(part.start // 2, part.length // 2, tables[0], part.constant, tables[1], tables[2])
+
+    def stored(self) -> Stored:
+        """The layer as one table."""
+        p, q = memory.zeros(3, self.used), memory.zeros(3, self.used)
+        for part in self.parts:
+            own = slice(part.start, part.start + part.length)
+            if part.column is None:
+                p[:, own], q[:, own] = part.p, part.q
+                continue
+            p[0, own] = 1
+            constant = np.empty((3, part.length), dtype=np.uint64)
+            constant[:] = np.array(part.constant, dtype=np.uint64)[:, None]
+            q[:, own] = self._backend.sub(constant, self._backend.scale(part.column, self.beta))
+        return Stored(self._backend, p, q, self.bits)
+
+
+class Pairs:
+    """The layer above the leaves: a slice of it is made when it is needed."""
+
+    def __init__(self, backend: Backend, leaves: Leaves) -> None:
+        self._backend, self._leaves = backend, leaves
+        self._bits, self._used = leaves.bits - 1, leaves.used // 2
+
+    def _slices(self) -> Iterator[tuple[int, Table, Table]]:
+        """First index, numerators and denominators of consecutive slices."""
+        for part in self._leaves.parts:
+            for first in range(0, part.length, _SLICE):
+                own = slice(first, min(part.length, first + _SLICE))
+                start = (part.start + first) // 2
+                if part.column is None:
+                    assert part.p is not None and part.q is not None
+                    p, q = (np.ascontiguousarray(table[:, own]) for table in (part.p, part.q))
+                    yield (start, *self._backend.fraction_layer(p, q))
+                else:
+                    column = np.ascontiguousarray(part.column[..., own])
+                    yield (start, *self._backend.leaf_layer(column, part.constant, self._leaves.beta))
+
+    def _half(self, make: Callable[[Table, Table], tuple[Table, Table]]) -> Stored:
+        """A layer of half as many entries, made slice by slice."""
+        p, q = (memory.empty(3, self._used // 2) for _ in range(2))
+        for start, *slices in self._slices():
+            place = start // 2
+            for out, made in zip((p, q), make(*slices), strict=True):
+                out[:, place : place + made.shape[1]] = made
+        return Stored(self._backend, p, q, self._bits - 1)
+
+    def parent(self) -> Stored:
+        """The layer above."""
+        return self._half(self._backend.fraction_layer)
+
+    def round(self, point: list[Ext], batch: Ext) -> list[Ext]:
+        """h(0) and h(2)."""
+        weights = self._backend.fraction_weights(point)
+        sums = [beyond(point, self._used // 4, batch)] * 2
+        for start, p, q in self._slices():
+            found = self._backend.fraction_round(p, q, weights, start // 4, batch)
+            sums = [total + Ext(value) for total, value in zip(sums, found, strict=True)]
+        return sums
+
+    def fold(self, challenge: Ext) -> Stored:
+        """The layer with its lowest variable bound."""
+        fold = self._backend.fraction_fold
+        return self._half(lambda p, q: (fold(p, challenge), fold(q, challenge)))
