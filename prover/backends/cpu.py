@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from prover.backends import cpu_batch, cpu_field, cpu_fractions, cpu_leaves, cpu_tables
 from prover.backends.cpu_code import coefficients_natural, encode, encode_polynomials, interpolate
 from prover.backends.cpu_hash import hash_columns, merkle_levels
-from prover.backends.host import columns, field, host, join, repeat, tile
+from prover.backends.host import columns, field, host, join, largest, repeat, slice_length, tile
 from prover.backends.interface import Backend, Scalar, Table, Triple
 from prover.backends.memory import empty, release, zeros
 from prover.backends.threads import set_threads, spread, threads
@@ -47,6 +47,7 @@ __all__ = [
     "inner",
     "interpolate",
     "join",
+    "largest",
     "leaf_layer",
     "leaf_round",
     "lift",
@@ -58,6 +59,7 @@ __all__ = [
     "round_sums",
     "scale",
     "set_threads",
+    "slice_length",
     "sub",
     "tile",
     "total",

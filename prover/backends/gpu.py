@@ -51,12 +51,29 @@ def _half(*tables: Any) -> int:
     return n // 2
 
 
+def _fours(*tables: Any) -> int:
+    n = _length(*tables)
+    if n < 4 or n % 4:
+        raise ValueError(f"a table of {n} entries has no groups of four")
+    return n
+
+
+def _until(weights: Any, start: int, count: int) -> int:
+    """The number of weights, of which those from `start` on must be enough."""
+    n = int(weights.shape[1])
+    if start + count > n:
+        raise ValueError(f"weights {start} .. {start + count} of {n}")
+    return n
+
+
 def _planes(table: Any) -> int:
     return 1 if table.ndim == 1 else 3
 
 
 class GpuBackend(Codes):
     """All of the interface on one device."""
+
+    slice_length = 1 << 26
 
     # -- elementwise -------------------------------------------------------------------------------
 
@@ -124,6 +141,13 @@ class GpuBackend(Codes):
         x = self._ready(a)
         return self._sums("total_sums", x.shape[1], 1, [x, 3, x.shape[1], x.shape[1]])[0]
 
+    def largest(self, a: Any) -> int:
+        x = self._ready(a)
+        blocks = _blocks(x.size, _MOST_PARTIALS)
+        out = self.device.empty((blocks,))
+        self.device.launch("largest_words", blocks, [x, x.size, out], shared_words=THREADS)
+        return int(self.device.download(out).max())
+
     # -- multilinear tables ------------------------------------------------------------------------
 
     def eq_table(self, point: Sequence[Scalar]) -> Any:
@@ -139,17 +163,12 @@ class GpuBackend(Codes):
         self.device.launch("eq_entries", 1, [self.device.upload(words), m, out], threads=1 << max(m, 5))
         return self._table(out)
 
-    def _fold(self, table: Any, runs: int, r: Scalar) -> Any:
-        x = self._ready(table)
-        planes = _planes(x)
-        half = x.size // (2 * planes * runs)
-        out = self.device.empty((3, runs * half))
-        self.device.launch("fold_runs", _blocks(runs * half), [x, planes, runs, half, *_words(r), out])
-        return out
-
     def fold(self, table: Any, r: Scalar) -> Any:
-        _half(table)
-        return self._table(self._fold(table, 1, r))
+        x = self._ready(table)
+        half = _half(x)
+        out = self.device.empty((3, half))
+        self.device.launch("fold_table", _blocks(half), [x, _planes(x), half, *_words(r), out])
+        return self._table(out)
 
     def round_sums(self, factors: Sequence[Any]) -> list[Triple]:
         if len(factors) > 3:
@@ -177,7 +196,7 @@ class GpuBackend(Codes):
     def accumulate(self, out: Any, coefficient: Scalar, tensor: Any) -> None:
         x, y = self._in_place(out), self._ready(tensor)
         n = _length(x, y)
-        self.device.launch("accumulate", _blocks(n), [x, n, 0, *_words(coefficient), y, n])
+        self.device.launch("accumulate", _blocks(n), [x, *_words(coefficient), y, n])
 
     def outer_accumulate(self, out: Any, a: Any, b: Any) -> None:
         z, x, y = self._in_place(out), self._ready(a), self._ready(b)
@@ -228,18 +247,35 @@ class GpuBackend(Codes):
         self.device.launch("fraction_layer", _blocks(half), [x, y, p_out, q_out, half])
         return self._table(p_out), self._table(q_out)
 
-    def fraction_round(self, p: Any, q: Any, eq: Any, lam: Scalar) -> tuple[Triple, Triple]:
-        x, y, e = self._ready(p), self._ready(q), self._ready(eq)
-        half = _half(x, y)
-        if e.shape[1] != half:
-            raise ValueError(f"fraction_round: {e.shape[1]} weights for {half} pairs")
-        h0, h2 = self._sums("fraction_round", half, 2, [x, y, e, half, *_words(lam)])
+    def fraction_weights(self, point: Sequence[Scalar]) -> Any:
+        return self.eq_table(point)
+
+    def fraction_round(self, p: Any, q: Any, weights: Any, start: int, lam: Scalar) -> tuple[Triple, Triple]:
+        x, y, w = self._ready(p), self._ready(q), self._ready(weights)
+        count = _fours(x, y) // 4
+        h0, h2 = self._sums("fraction_round", count, 2, [x, y, count, w, _until(w, start, count), start, *_words(lam)])
         return h0, h2
 
-    def fraction_fold(self, p: Any, q: Any, r: Scalar) -> tuple[Any, Any]:
-        half = _half(p, q)
-        p_out, q_out = (self._table(self._fold(t, 2, r)).reshape(3, 2, half) for t in (p, q))
-        return p_out, q_out
+    def fraction_fold(self, table: Any, r: Scalar) -> Any:
+        x = self._ready(table)
+        half = _fours(x) // 2
+        out = self.device.empty((3, half))
+        self.device.launch("fraction_fold", _blocks(half), [x, _planes(x), half, *_words(r), out])
+        return self._table(out)
+
+    def leaf_layer(self, column: Any, constant: Scalar, beta: Scalar) -> tuple[Any, Any]:
+        x = self._ready(column)
+        half = _half(x)
+        p, q = (self.device.empty((3, half)) for _ in range(2))
+        self.device.launch("leaf_layer", _blocks(half), [x, _planes(x), half, *_words(constant), *_words(beta), p, q])
+        return self._table(p), self._table(q)
+
+    def leaf_round(self, column: Any, shift: Scalar, weights: Any, start: int) -> tuple[Triple, Triple]:
+        x, w = self._ready(column), self._ready(weights)
+        count = _fours(x) // 4
+        arguments = [x, _planes(x), count, *_words(shift), w, _until(w, start, count), start]
+        h0, h2 = self._sums("leaf_round", count, 2, arguments)
+        return h0, h2
 
     # -- counts ------------------------------------------------------------------------------------
 

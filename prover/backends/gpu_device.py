@@ -103,7 +103,7 @@ class Device(ABC):
     def assign(self, view: Any, value: Any) -> None:
         """view[...] = value."""
         with self.typed():
-            view[...] = value
+            view[...] = view.dtype.type(value) if isinstance(value, int) else value
 
 
 class DeviceTable:
@@ -166,6 +166,6 @@ class DeviceTable:
 def _basic(key: Any) -> Any:
     """The key, if it is made of ints and slices."""
     for part in key if isinstance(key, tuple) else (key,):
-        if not isinstance(part, int | slice | np.integer):
+        if not isinstance(part, int | slice | np.integer | type(...)):
             raise TypeError(f"a table on a device takes ints and slices as indices, not {type(part).__name__}")
     return key

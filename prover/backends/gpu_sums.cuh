@@ -38,6 +38,20 @@ KERNEL total_sums(const u64 *a, u64 planes, u64 n, u64 count, u64 *out) {
     write_sums(sums, 3, shared, out);
 }
 
+// out[block] = the largest of a block's words.
+KERNEL largest_words(const u64 *a, u64 n, u64 *out) {
+    SHARED_WORDS(shared);
+    u64 largest = 0;
+    EACH(i, n) if (a[i] > largest) largest = a[i];
+    shared[threadIdx.x] = largest;
+    for (u32 step = THREADS / 2; step > 0; step /= 2) {
+        __syncthreads();
+        if (threadIdx.x < step && shared[threadIdx.x + step] > shared[threadIdx.x])
+            shared[threadIdx.x] = shared[threadIdx.x + step];
+    }
+    if (threadIdx.x == 0) out[blockIdx.x] = shared[0];
+}
+
 // -- rounds of products -------------------------------------------------------------------------------
 
 struct Line {
@@ -99,41 +113,6 @@ KERNEL round_three(const u64 *a, const u64 *b, const u64 *c, u64 bases, u64 h, u
     put_sums(sums, 1, ext_reduced(s2));
     put_sums(sums, 2, ext_reduced(s3));
     write_sums(sums, 9, shared, out);
-}
-
-// -- rounds of fractions ------------------------------------------------------------------------------
-
-// p_0 q_1 + p_1 q_0 + lam q_0 q_1 = p_0 q_1 + q_0 (p_1 + lam q_1).
-__device__ inline Ext joined(Ext p0, Ext p1, Ext q0, Ext q1, Ext lam) {
-    ExtProducts sum = no_ext_products();
-    add_ext_product(sum, p0, q1);
-    add_ext_product(sum, q0, ext_add(p1, ext_mul(lam, q1)));
-    return ext_reduced(sum);
-}
-
-// h(0), h(2); p and q are (3, 2, M) with M = 2 h, eq has h entries.
-KERNEL fraction_round(const u64 *p, const u64 *q, const u64 *eq, u64 h, u64 l0, u64 l1, u64 l2, u64 *out) {
-    SHARED_WORDS(shared);
-    Ext lam = ext(l0, l1, l2);
-    ExtProducts s0 = no_ext_products(), s2 = no_ext_products();
-    EACH(i, h) {
-        // Child k of an entry stands 2 h further on.
-        Line lines[4];
-        for (u32 k = 0; k < 4; k++) {
-            const u64 *table = k < 2 ? p : q;
-            u64 at = i + (k & 1) * 2 * h;
-            lines[k].at = load(table, 4 * h, 3, at);
-            lines[k].step = ext_sub(load(table, 4 * h, 3, at + h), lines[k].at);
-        }
-        Ext weight = load(eq, h, 3, i);
-        add_ext_product(s0, weight, joined(lines[0].at, lines[1].at, lines[2].at, lines[3].at, lam));
-        for (u32 k = 0; k < 4; k++) advance(lines[k]), advance(lines[k]);
-        add_ext_product(s2, weight, joined(lines[0].at, lines[1].at, lines[2].at, lines[3].at, lam));
-    }
-    u64 sums[6];
-    put_sums(sums, 0, ext_reduced(s0));
-    put_sums(sums, 1, ext_reduced(s2));
-    write_sums(sums, 6, shared, out);
 }
 
 // -- contractions -------------------------------------------------------------------------------------

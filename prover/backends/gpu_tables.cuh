@@ -1,4 +1,4 @@
-// Kernels over tables: elementwise arithmetic, multilinear folds, eq tables, outer products, leaves of fractions.
+// Kernels over tables: elementwise arithmetic, multilinear folds, eq tables, outer products.
 #pragma once
 #include "grid.cuh"
 
@@ -37,14 +37,13 @@ KERNEL to_field(const i64 *values, u64 *out, u64 n) {
 
 // -- multilinear tables -------------------------------------------------------------------------------
 
-// Every one of `runs` equal runs of 2 h entries in every plane, to h entries: lo + r (hi - lo).
-KERNEL fold_runs(const u64 *table, u64 planes, u64 runs, u64 h, u64 r0, u64 r1, u64 r2, u64 *out) {
+// 2 h entries to h: lo + r (hi - lo).
+KERNEL fold_table(const u64 *table, u64 planes, u64 h, u64 r0, u64 r1, u64 r2, u64 *out) {
     Ext r = ext(r0, r1, r2);
-    EACH(i, runs * h) {
-        u64 at = 2 * (i / h) * h + i % h;
-        Ext lo = load(table, 2 * runs * h, planes, at), hi = load(table, 2 * runs * h, planes, at + h);
+    EACH(i, h) {
+        Ext lo = load(table, 2 * h, planes, i), hi = load(table, 2 * h, planes, i + h);
         Ext step = planes == 1 ? ext_scale(r, sub(hi.c0, lo.c0)) : ext_mul(ext_sub(hi, lo), r);
-        store(out, runs * h, i, ext_add(lo, step));
+        store(out, h, i, ext_add(lo, step));
     }
 }
 
@@ -74,39 +73,8 @@ KERNEL outer_table(u64 *out, const u64 *a, u64 m, const u64 *b, u64 n) {
     EACH(i, m * n) store(out, m * n, i, ext_mul(load(a, m, 3, i / n), load(b, n, 3, i % n)));
 }
 
-// out[first + i] += k tensor[i], in a table over K of n entries.
-KERNEL accumulate(u64 *out, u64 n, u64 first, u64 k0, u64 k1, u64 k2, const u64 *tensor, u64 count) {
+// out[i] += k tensor[i].
+KERNEL accumulate(u64 *out, u64 k0, u64 k1, u64 k2, const u64 *tensor, u64 n) {
     Ext k = ext(k0, k1, k2);
-    EACH(i, count) store(out, n, first + i, ext_add(load(out, n, 3, first + i), ext_scale(k, tensor[i])));
-}
-
-// -- fractions ----------------------------------------------------------------------------------------
-
-// p' = p_0 q_1 + p_1 q_0 and q' = q_0 q_1 for the halves of tables of 2 h entries.
-KERNEL fraction_layer(const u64 *p, const u64 *q, u64 *p_out, u64 *q_out, u64 h) {
-    EACH(i, h) {
-        Ext q0 = load(q, 2 * h, 3, i), q1 = load(q, 2 * h, 3, i + h);
-        ExtProducts sum = no_ext_products();
-        add_ext_product(sum, load(p, 2 * h, 3, i), q1);
-        add_ext_product(sum, load(p, 2 * h, 3, i + h), q0);
-        store(p_out, h, i, ext_reduced(sum));
-        store(q_out, h, i, ext_mul(q0, q1));
-    }
-}
-
-// Leaves without a block: 0/1.
-KERNEL empty_leaves(u64 *p, u64 *q, u64 n) {
-    EACH(i, n) {
-        store(p, n, i, ext(0, 0, 0));
-        store(q, n, i, ext(1, 0, 0));
-    }
-}
-
-// Leaves [first, first + count): numerators (ones if `ones`), and denominators of their constant.
-KERNEL begin_leaves(u64 *p, u64 *q, u64 n, u64 first, u64 count, const u64 *numerators, u64 ones, u64 c0, u64 c1,
-                    u64 c2) {
-    EACH(i, count) {
-        p[first + i] = ones ? 1 : numerators[i];
-        store(q, n, first + i, ext(c0, c1, c2));
-    }
+    EACH(i, n) store(out, n, i, ext_add(load(out, n, 3, i), ext_scale(k, tensor[i])));
 }

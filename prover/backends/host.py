@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from prover.backends.interface import MODULUS, Table
 
-__all__ = ["columns", "field", "host", "join", "repeat", "tile"]
+__all__ = ["columns", "field", "host", "join", "largest", "repeat", "slice_length", "tile"]
+
+# Small enough for the caches of a processor.
+slice_length = 1 << 18
 
 
 def host(table: Table) -> Table:
@@ -25,6 +28,10 @@ def field(values: NDArray[np.int64]) -> Table:
 
 def join(tables: Sequence[Table]) -> Table:
     return np.concatenate([table.reshape(-1) for table in tables])
+
+
+def largest(a: Table) -> int:
+    return int(a.max())
 
 
 def repeat(table: Table, count: int) -> Table:

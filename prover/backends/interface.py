@@ -38,6 +38,9 @@ GENERATOR = 7
 class Backend(Protocol):
     """The one interface that the prover computes through; see the module for shapes."""
 
+    # How many entries of a table are best worked on at a time where the whole is not wanted: a power of two.
+    slice_length: int
+
     # -- memory ------------------------------------------------------------------------------------
 
     def host(self, table: Table) -> NDArray[Any]:
@@ -102,6 +105,10 @@ class Backend(Protocol):
 
     def total(self, a: Table) -> Triple:
         """sum_i a_i of a K table."""
+        ...
+
+    def largest(self, a: Table) -> int:
+        """The largest word of an F table of at least one entry."""
         ...
 
     # -- multilinear tables ------------------------------------------------------------------------

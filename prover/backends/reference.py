@@ -16,7 +16,7 @@ import galois
 import numpy as np
 from numpy.typing import NDArray
 
-from prover.backends.host import columns, field, host, join, repeat, tile
+from prover.backends.host import columns, field, host, join, largest, repeat, slice_length, tile
 from prover.backends.interface import GENERATOR, MODULUS, Backend, Digests, Scalar, Table, Triple
 from prover.backends.memory import empty, release, zeros
 
@@ -39,11 +39,15 @@ __all__ = [
     "fraction_fold",
     "fraction_layer",
     "fraction_round",
+    "fraction_weights",
     "hash_columns",
     "host",
     "inner",
     "interpolate",
     "join",
+    "largest",
+    "leaf_layer",
+    "leaf_round",
     "lift",
     "merkle_levels",
     "mul",
@@ -52,6 +56,7 @@ __all__ = [
     "repeat",
     "round_sums",
     "scale",
+    "slice_length",
     "sub",
     "tile",
     "total",
