@@ -174,7 +174,8 @@ class Leaves:
         return folded.stored() if min(part.length for part in parts) <= JOINED_LENGTH else folded
 
     def _folded(self, part: Part, challenge: Ext) -> Part:
-        tables = [None if t is None else self._backend.fraction_fold(t, challenge) for t in (part.column, part.p, part.q)]
+        fold = self._backend.fraction_fold
+        tables = [None if t is None else fold(t, challenge) for t in (part.column, part.p, part.q)]
         return Part(part.start // 2, part.length // 2, tables[0], part.constant, tables[1], tables[2])
 
     def stored(self) -> Stored:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from prover.backends import cpu_batch, cpu_field, cpu_fractions, cpu_leaves, cpu_tables
 from prover.backends.cpu_code import coefficients_natural, encode, encode_polynomials, interpolate
 from prover.backends.cpu_hash import hash_columns, merkle_levels
-from prover.backends.host import columns, field, host, join, largest, repeat, slice_length, tile
+from prover.backends.host import columns, field, host, join, largest, matmul, repeat, slice_length, tile
 from prover.backends.interface import Backend, Scalar, Table, Triple
 from prover.backends.memory import empty, release, zeros
 from prover.backends.threads import set_threads, spread, threads
@@ -51,6 +51,7 @@ __all__ = [
     "leaf_layer",
     "leaf_round",
     "lift",
+    "matmul",
     "merkle_levels",
     "mul",
     "outer_accumulate",

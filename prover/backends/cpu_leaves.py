@@ -41,6 +41,8 @@ from prover.backends.cpu_tables import (
     put,
     put_staged,
     staged,
+)
+from prover.backends.cpu_tables import (
     staged as slot_at,
 )
 

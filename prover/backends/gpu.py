@@ -11,24 +11,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from prover.backends.gpu_code import Codes
+from prover.backends.gpu_code import MOST_BLOCKS, blocks_for
 from prover.backends.gpu_device import THREADS, DeviceTable
+from prover.backends.gpu_integers import Integers
 from prover.backends.interface import Scalar, Triple
 
-# Enough blocks to fill a device; kernels step through longer tables.
-_MOST_BLOCKS = 1 << 14
 # Of kernels that end in sums: one more block adds up what they leave.
 _MOST_PARTIALS = 1 << 10
 # Up to this many variables every entry of an eq table is computed on its own, above from two shorter tables.
 _SHORT_POINT = 5
 # A contraction over rows is cut into parts until so many threads have work.
 _WANTED_THREADS = 1 << 18
-
-
-def _blocks(count: int, most: int = _MOST_BLOCKS) -> int:
-    return max(1, min(-(-count // THREADS), most))
 
 
 def _words(k: Scalar) -> tuple[int, int, int]:
@@ -70,7 +64,7 @@ def _planes(table: Any) -> int:
     return 1 if table.ndim == 1 else 3
 
 
-class GpuBackend(Codes):
+class GpuBackend(Integers):
     """All of the interface on one device."""
 
     slice_length = 1 << 26
@@ -89,7 +83,7 @@ class GpuBackend(Codes):
         if x.ndim != y.ndim:
             x, y = (t if t.ndim > 1 else self._ready(self.lift(t)) for t in (x, y))
         out = self.device.empty(x.shape)
-        self.device.launch(kernel, _blocks(out.size), [x, y, out, out.size])
+        self.device.launch(kernel, blocks_for(out.size), [x, y, out, out.size])
         return self._table(out)
 
     def add(self, a: Any, b: Any) -> Any:
@@ -106,21 +100,21 @@ class GpuBackend(Codes):
         if x.ndim > y.ndim:
             x, y = y, x
         out = self.device.empty(y.shape)
-        self.device.launch("mul_tables", _blocks(n), [x, _planes(x), y, out, n])
+        self.device.launch("mul_tables", blocks_for(n), [x, _planes(x), y, out, n])
         return self._table(out)
 
     def scale(self, a: Any, k: Scalar) -> Any:
         x = self._ready(a)
         n = _length(x)
         out = self.device.empty((3, n))
-        self.device.launch("scale_table", _blocks(n), [x, _planes(x), *_words(k), out, n])
+        self.device.launch("scale_table", blocks_for(n), [x, _planes(x), *_words(k), out, n])
         return self._table(out)
 
     # -- sums --------------------------------------------------------------------------------------
 
     def _sums(self, kernel: str, count: int, results: int, arguments: Sequence[Any]) -> list[Triple]:
         """`results` sums in K over `count` entries: a kernel that ends in sums, whose last argument they are."""
-        blocks = _blocks(count, _MOST_PARTIALS)
+        blocks = min(blocks_for(count), _MOST_PARTIALS)
         out = self.device.empty((blocks, 3 * results))
         self.device.launch(kernel, blocks, [*arguments, out], shared_words=THREADS)
         if blocks > 1:
@@ -143,7 +137,7 @@ class GpuBackend(Codes):
 
     def largest(self, a: Any) -> int:
         x = self._ready(a)
-        blocks = _blocks(x.size, _MOST_PARTIALS)
+        blocks = min(blocks_for(x.size), _MOST_PARTIALS)
         out = self.device.empty((blocks,))
         self.device.launch("largest_words", blocks, [x, x.size, out], shared_words=THREADS)
         return int(self.device.download(out).max())
@@ -156,7 +150,7 @@ class GpuBackend(Codes):
             high, low = self.eq_table(point[: m // 2]), self.eq_table(point[m // 2 :])
             out = self.device.empty((3, 1 << m))
             sizes = high.shape[1], low.shape[1]
-            self.device.launch("outer_table", _blocks(1 << m), [out, high.data, sizes[0], low.data, sizes[1]])
+            self.device.launch("outer_table", blocks_for(1 << m), [out, high.data, sizes[0], low.data, sizes[1]])
             return self._table(out)
         words = np.array([_words(x) for x in point], dtype=np.uint64).reshape(-1)
         out = self.device.empty((3, 1 << m))
@@ -167,7 +161,7 @@ class GpuBackend(Codes):
         x = self._ready(table)
         half = _half(x)
         out = self.device.empty((3, half))
-        self.device.launch("fold_table", _blocks(half), [x, _planes(x), half, *_words(r), out])
+        self.device.launch("fold_table", blocks_for(half), [x, _planes(x), half, *_words(r), out])
         return self._table(out)
 
     def round_sums(self, factors: Sequence[Any]) -> list[Triple]:
@@ -196,14 +190,14 @@ class GpuBackend(Codes):
     def accumulate(self, out: Any, coefficient: Scalar, tensor: Any) -> None:
         x, y = self._in_place(out), self._ready(tensor)
         n = _length(x, y)
-        self.device.launch("accumulate", _blocks(n), [x, *_words(coefficient), y, n])
+        self.device.launch("accumulate", blocks_for(n), [x, *_words(coefficient), y, n])
 
     def outer_accumulate(self, out: Any, a: Any, b: Any) -> None:
         z, x, y = self._in_place(out), self._ready(a), self._ready(b)
         m, n = x.shape[1], y.shape[1]
         if z.shape[1] != m * n:
             raise ValueError(f"outer_accumulate: {m} x {n} products for a table of {z.shape[1]}")
-        self.device.launch("outer_accumulate", _blocks(m * n), [z, x, m, y, n])
+        self.device.launch("outer_accumulate", blocks_for(m * n), [z, x, m, y, n])
 
     def combine_rows(self, weights: Any, rows: Any) -> Any:
         w, x = self._ready(weights), self._ready(rows)
@@ -213,10 +207,10 @@ class GpuBackend(Codes):
         parts = max(1, min(count // 64, _WANTED_THREADS // max(n, 1), 65535))
         chunk = -(-count // parts) if count else 1
         out = self.device.empty((parts, 3, n))
-        self.device.launch("combine_rows", _blocks(n), [w, x, count, n, chunk, out], parts=parts)
+        self.device.launch("combine_rows", blocks_for(n), [w, x, count, n, chunk, out], parts=parts)
         if parts > 1:
             partial, out = out, self.device.empty((1, 3, n))
-            self.device.launch("add_parts", _blocks(3 * n), [partial, parts, 3 * n, out])
+            self.device.launch("add_parts", blocks_for(3 * n), [partial, parts, 3 * n, out])
         return self._table(out[0])
 
     def contract_last(self, tensor: Any, weights: Any) -> Any:
@@ -225,7 +219,7 @@ class GpuBackend(Codes):
         if w.shape[1] != n:
             raise ValueError(f"contract_last: {w.shape[1]} weights for rows of {n}")
         out = self.device.empty((3, count))
-        blocks = max(1, min(count, _MOST_BLOCKS))
+        blocks = max(1, min(count, MOST_BLOCKS))
         self.device.launch("contract_last", blocks, [x, count, n, w, out], shared_words=THREADS)
         return self._table(out)
 
@@ -235,7 +229,7 @@ class GpuBackend(Codes):
             raise ValueError(f"contract_middle: weights {tuple(w.shape[1:])} for a tensor {tuple(x.shape)}")
         outer, middle, n = x.shape
         out = self.device.empty((3, outer, n))
-        self.device.launch("contract_middle", _blocks(outer * n), [x, outer, middle, n, w, out])
+        self.device.launch("contract_middle", blocks_for(outer * n), [x, outer, middle, n, w, out])
         return self._table(out)
 
     # -- fractional sums ---------------------------------------------------------------------------
@@ -244,7 +238,7 @@ class GpuBackend(Codes):
         x, y = self._ready(p), self._ready(q)
         half = _half(x, y)
         p_out, q_out = (self.device.empty((3, half)) for _ in range(2))
-        self.device.launch("fraction_layer", _blocks(half), [x, y, p_out, q_out, half])
+        self.device.launch("fraction_layer", blocks_for(half), [x, y, p_out, q_out, half])
         return self._table(p_out), self._table(q_out)
 
     def fraction_weights(self, point: Sequence[Scalar]) -> Any:
@@ -260,14 +254,15 @@ class GpuBackend(Codes):
         x = self._ready(table)
         half = _fours(x) // 2
         out = self.device.empty((3, half))
-        self.device.launch("fraction_fold", _blocks(half), [x, _planes(x), half, *_words(r), out])
+        self.device.launch("fraction_fold", blocks_for(half), [x, _planes(x), half, *_words(r), out])
         return self._table(out)
 
     def leaf_layer(self, column: Any, constant: Scalar, beta: Scalar) -> tuple[Any, Any]:
         x = self._ready(column)
         half = _half(x)
         p, q = (self.device.empty((3, half)) for _ in range(2))
-        self.device.launch("leaf_layer", _blocks(half), [x, _planes(x), half, *_words(constant), *_words(beta), p, q])
+        arguments = [x, _planes(x), half, *_words(constant), *_words(beta), p, q]
+        self.device.launch("leaf_layer", blocks_for(half), arguments)
         return self._table(p), self._table(q)
 
     def leaf_round(self, column: Any, shift: Scalar, weights: Any, start: int) -> tuple[Triple, Triple]:
@@ -276,19 +271,3 @@ class GpuBackend(Codes):
         arguments = [x, _planes(x), count, *_words(shift), w, _until(w, start, count), start]
         h0, h2 = self._sums("leaf_round", count, 2, arguments)
         return h0, h2
-
-    # -- counts ------------------------------------------------------------------------------------
-
-    def count_table(self, values: Sequence[NDArray[Any]], size: int) -> Any:
-        counts, outside = self.device.zeros((size,)), self.device.zeros((1,))
-        for array in values:
-            flat = array.reshape(-1)
-            if flat.size:
-                x = self.device.upload(flat.astype(np.int64, copy=False))
-                self.device.launch("count_values", _blocks(flat.size), [x, flat.size, counts, size, outside])
-        if self.device.download(outside)[0]:
-            low, high = min(int(a.min()) for a in values if a.size), max(int(a.max()) for a in values if a.size)
-            raise ValueError(f"count_table: {low} .. {high} leaves 0 .. {size - 1}")
-        return self._table(counts)
-
-

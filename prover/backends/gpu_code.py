@@ -18,11 +18,13 @@ _WIDTH, _TILE = 16, 32
 _STAGES = 8
 # Up to this many children one block makes all levels of a tree above them.
 _TOP = 1024
-_MOST_BLOCKS = 1 << 14
+# Enough blocks to fill a device; kernels step through longer tables.
+MOST_BLOCKS = 1 << 14
 
 
-def _blocks(count: int) -> int:
-    return max(1, min(-(-count // THREADS), _MOST_BLOCKS))
+def blocks_for(count: int) -> int:
+    """Blocks for a kernel that steps through `count` entries."""
+    return max(1, min(-(-count // THREADS), MOST_BLOCKS))
 
 
 def _root(order: int) -> int:
@@ -33,6 +35,12 @@ def _log(size: int, what: str) -> int:
     if size < 1 or size & (size - 1):
         raise ValueError(f"{what} of {size}: a power of two is needed")
     return size.bit_length() - 1
+
+
+def _fitting(size: int, count: int, blinds: Any) -> None:
+    """Refuses blinds [rows, t'] that do not belong to `count` rows of `size` values."""
+    if blinds.shape[0] != count or blinds.shape[1] > size:
+        raise ValueError(f"{tuple(blinds.shape)} blinds for {count} rows of {size} values")
 
 
 def passes(bits: int) -> list[tuple[int, int]]:
@@ -66,7 +74,7 @@ class Codes:
     def field(self, values: NDArray[np.int64]) -> Any:
         x = self.device.upload(values)
         out = self.device.empty(x.shape)
-        self.device.launch("to_field", _blocks(x.size), [x, out, x.size])
+        self.device.launch("to_field", blocks_for(x.size), [x, out, x.size])
         return self._table(out)
 
     def host(self, table: Any) -> NDArray[Any]:
@@ -114,7 +122,7 @@ class Codes:
                 for x in (shift, root)
             )
             out = self.device.empty((size,))
-            self.device.launch("twiddle_table", _blocks(size), [shifts, roots, size, out])
+            self.device.launch("twiddle_table", blocks_for(size), [shifts, roots, size, out])
             self._twiddles[key] = out
         return self._twiddles[key]
 
@@ -151,8 +159,7 @@ class Codes:
     def encode(self, coefficients: Any, blinds: Any, blowup: int) -> Any:
         source, extra = coefficients.data, self._ready(blinds)
         size, count = source.shape
-        if extra.shape[1] > size:
-            raise ValueError(f"encode: {extra.shape[1]} blinds exceed the {size} values of a row")
+        _fitting(size, count, extra)
         out, zeta = self.device.empty((size * blowup, count)), _root(size * blowup)
         for c in range(blowup):
             shift = GENERATOR * pow(zeta, c, MODULUS) % MODULUS
@@ -170,35 +177,40 @@ class Codes:
             shift = GENERATOR * pow(zeta, c, MODULUS) % MODULUS
             part = out[c * size : (c + 1) * size]
             wrap = [x, count, length, bits, pow(shift, size, MODULUS), part]
-            self.device.launch("wrap_coefficients", _blocks(size * count), wrap)
+            self.device.launch("wrap_coefficients", blocks_for(size * count), wrap)
             self._evaluate(part, part, shift, nothing, 0)
         return self._table(out)
 
     def coefficients_natural(self, coefficients: Any, blinds: Any) -> Any:
         matrix, extra = coefficients.data, self._ready(blinds)
         size, count = matrix.shape
+        _fitting(size, count, extra)
         out = self.device.empty((count, size + extra.shape[1]))
         arguments = [matrix, count, size.bit_length() - 1, extra, extra.shape[1], out]
-        self.device.launch("natural_coefficients", _blocks(out.size), arguments)
+        self.device.launch("natural_coefficients", blocks_for(out.size), arguments)
         return self._table(out)
 
     def columns(self, codeword: Any, positions: Sequence[int]) -> NDArray[np.uint64]:
         x = self._ready(codeword)
+        if any(not 0 <= q < x.shape[0] for q in positions):
+            raise ValueError(f"positions {min(positions)} .. {max(positions)} of a codeword of {x.shape[0]}")
         places = self.device.upload(np.array(positions, dtype=np.uint64))
         out = self.device.empty((len(positions), x.shape[1]))
         if out.size:
             arguments = [x, x.shape[1], places, len(positions), out]
-            self.device.launch("gather_columns", _blocks(out.size), arguments)
+            self.device.launch("gather_columns", blocks_for(out.size), arguments)
         return self.device.download(out)
 
     # -- trees -------------------------------------------------------------------------------------
 
     def hash_columns(self, codeword: Any, prefix: bytes, salts: Any) -> Any:
         x, salted = self._ready(codeword), self._ready(salts, np.uint8)
+        if tuple(salted.shape) != (x.shape[0], 32):
+            raise ValueError(f"salts of shape {tuple(salted.shape)} for {x.shape[0]} columns")
         start = self.device.upload(np.frombuffer(prefix, dtype=np.uint8))
         out = self.device.empty((x.shape[0], 32), np.uint8)
         arguments = [x, x.shape[1], x.shape[0], start, len(prefix), salted, out]
-        self.device.launch("hash_columns", _blocks(x.shape[0]), arguments)
+        self.device.launch("hash_columns", blocks_for(x.shape[0]), arguments)
         return self._table(out)
 
     def merkle_levels(self, leaves: Any) -> list[Digests]:
@@ -214,7 +226,7 @@ class Codes:
                 self.device.launch("merkle_top", 1, [below, out, len(below)])
                 break
             half = len(below) // 2
-            self.device.launch("merkle_level", _blocks(half), [below, out[:half], half])
+            self.device.launch("merkle_level", blocks_for(half), [below, out[:half], half])
             below, first = out[:half], first + half
         levels, rest = [self.device.download(x)], self.device.download(nodes)
         while len(levels[-1]) > 1:

@@ -19,7 +19,7 @@ _INCLUDE = re.compile(r'#include "(\w+\.cuh)"\n')
 _KERNEL = re.compile(r"^KERNEL (\w+)\(", re.MULTILINE)
 
 
-def kernel_source() -> str:
+def kernel_source(start: Path = SOURCE) -> str:
     """All kernels as one text, every included file once: what is compiled on a machine with a device."""
     seen: set[str] = set()
 
@@ -29,16 +29,16 @@ def kernel_source() -> str:
             if name in seen:
                 return ""
             seen.add(name)
-            return text(path.with_name(name))
+            return text(SOURCE.with_name(name))
 
         return _INCLUDE.sub(included, path.read_text().replace("#pragma once\n", ""))
 
-    return text(SOURCE)
+    return text(start)
 
 
-def kernel_names() -> list[str]:
+def kernel_names(start: Path = SOURCE) -> list[str]:
     """The names of all kernels."""
-    return _KERNEL.findall(kernel_source())
+    return _KERNEL.findall(kernel_source(start))
 
 
 class Device(ABC):

@@ -13,26 +13,6 @@ KERNEL count_values(const i64 *values, u64 n, u64 *counts, u64 size, u64 *outsid
     }
 }
 
-// out[block] = (max of values, max of -1 - values) as two words, -1 for none: how many bits values need.
-KERNEL value_range(const i64 *values, u64 n, i64 *out) {
-    SHARED_WORDS(words);
-    i64 *shared = (i64 *)words, high = -1, low = -1;
-    EACH(i, n) {
-        i64 value = values[i];
-        if (value > high) high = value;
-        if (-1 - value > low) low = -1 - value;
-    }
-    shared[threadIdx.x] = high;
-    shared[THREADS + threadIdx.x] = low;
-    for (u32 step = THREADS / 2; step > 0; step /= 2) {
-        __syncthreads();
-        if (threadIdx.x < step)
-            for (u32 k = threadIdx.x; k < 2 * THREADS; k += THREADS)
-                if (shared[k + step] > shared[k]) shared[k] = shared[k + step];
-    }
-    if (threadIdx.x < 2) out[2 * blockIdx.x + threadIdx.x] = shared[threadIdx.x * THREADS];
-}
-
 // -- exact products -----------------------------------------------------------------------------------
 
 #define BLOCK 64   // rows and columns of the result that a block computes
@@ -47,8 +27,8 @@ __device__ inline double limb_of(i64 value, u64 number, u64 limbs, u64 bits) {
 
 // out[m, n] = sum_k a[m, k] b[k, n] modulo 2^64; a[i, k] stands at a[i * a_row + k * a_column], b alike.
 //
-// a is cut into `a_limbs` limbs of `a_bits` bits, b into `b_limbs`; inner * 2^a_bits * 2^b_bits < 2^53 (with the
-// magnitude of an uncut matrix in place of its 2^bits) is the caller's to keep: then every sum is exact in double.
+// a is cut into `a_limbs` limbs of `a_bits` bits, b into `b_limbs`, so that every limb's magnitude is at most 2^bits;
+// inner * 2^a_bits * 2^b_bits <= 2^53 is the caller's to keep: then every sum is exact in double.
 // THREADS threads, BLOCK * DEPTH * 2 shared words. Grid: blocks of BLOCK x BLOCK, row by row.
 KERNEL exact_product(const i64 *a, u64 a_row, u64 a_column, u64 a_limbs, u64 a_bits, const i64 *b, u64 b_row,
                      u64 b_column, u64 b_limbs, u64 b_bits, u64 rows, u64 columns, u64 inner, i64 *out) {

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prover.backends.interface import MODULUS, Table
+from prover.exact import matmul_exact as matmul
 
-__all__ = ["columns", "field", "host", "join", "largest", "repeat", "slice_length", "tile"]
+__all__ = ["columns", "field", "host", "join", "largest", "matmul", "repeat", "slice_length", "tile"]
 
 # Small enough for the caches of a processor.
 slice_length = 1 << 18

@@ -242,3 +242,9 @@ class Backend(Protocol):
     def count_table(self, values: Sequence[NDArray[Any]], size: int) -> Table:
         """F[size]: how often each of 0 .. size - 1 occurs in integer arrays; ValueError on other values."""
         ...
+
+    # -- training ----------------------------------------------------------------------------------
+
+    def matmul(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+        """a @ b over the integers, [m, k] x [k, n], of host arrays; OutOfRange as of `prover.exact.matmul_exact`."""
+        ...
