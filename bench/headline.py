@@ -19,6 +19,7 @@ import numpy as np
 from prover.backends.interface import Backend
 from prover.backends.threads import threads
 from prover.choose import choose_parameters, choose_rows, draft_parameters, initial_state, one_hot, quantize
+from prover.commitment import Committed
 from prover.prove import Job, prove
 from prover.session import assemble, commit_final, commit_start
 from prover.trainer import train
@@ -76,13 +77,14 @@ def build(network: Network, steps: int, backend: Backend, stages: Callable[[str]
     chosen, _ = choose_parameters(draft, initial, inputs, targets)
     parameters = choose_rows(chosen, samples)
     stages("first commitments")
-    statement, blindings = commit_start(backend, parameters, inputs, targets, initial)
+    keep: dict[str, Committed] = {}
+    statement, blindings = commit_start(backend, parameters, inputs, targets, initial, keep=keep)
     stages("training")
     trace = train(parameters, initial, inputs, targets, statement.batches())
     stages("final commitment")
-    statement, final = commit_final(backend, statement, trace.final)
+    statement, final = commit_final(backend, statement, trace.final, keep=keep)
     stages("witness")
-    job = assemble(backend, statement, inputs, targets, trace, {**blindings, "final": final}, 128)
+    job = assemble(backend, statement, inputs, targets, trace, {**blindings, "final": final}, 128, keep)
     stages("")
     return job
 

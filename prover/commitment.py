@@ -15,7 +15,7 @@ from verifier.relation import GROUPS, Relation
 
 from .backends.interface import Backend, Digests, Table
 from .dialogue import Draw, Say, Script
-from .merge import padded, product_names
+from .merge import product_names
 from .randomness import Randomness
 
 MASK_ROWS = 3  # a row over K is three rows over F
@@ -33,13 +33,12 @@ class Blinding:
 class Committed:
     """One group's rows F[R, N] with blinding, its codeword F[n, words] and the levels of its tree.
 
-    Rows, coefficients and codeword are the backend's.
+    Rows and codeword are the backend's.
     """
 
     backend: Backend
     rows: Table
     blinding: Blinding
-    coefficients: object
     codeword: Table
     levels: list[Digests]
 
@@ -49,11 +48,17 @@ class Committed:
         return self.levels[-1].tobytes()
 
 
-def stack_rows(backend: Backend, relation: Relation, group: str, tensors: Mapping[str, Table]) -> Table:
-    """The rows of a group, F[R, N], tensors padded to whole rows."""
-    names = [name for name, _ in group_rows(relation, group)]
-    parts = [padded(backend, tensors[name], 1 << committed_bits(relation, name)) for name in names]
-    return backend.join(parts).reshape(-1, 1 << relation.parameters.row_bits)
+def stack_rows(
+    backend: Backend, relation: Relation, group: str, tensors: Mapping[str, Table], spare: int = 0
+) -> Table:
+    """The rows of a group, F[R + spare, N], tensors padded to whole rows; spare rows are not initialised."""
+    counts, size = group_rows(relation, group), 1 << relation.parameters.row_bits
+    out, first = backend.empty(sum(count for _, count in counts) + spare, size), 0
+    for name, count in counts:
+        own = out[first : first + count].reshape(-1)
+        own[: tensors[name].size], own[tensors[name].size :] = tensors[name], 0
+        first += count
+    return out
 
 
 def draw_blinding(rows: int, blinds: int, positions: int, randomness: Randomness) -> Blinding:
@@ -61,25 +66,33 @@ def draw_blinding(rows: int, blinds: int, positions: int, randomness: Randomness
     return Blinding(randomness.elements(rows, blinds), randomness.salts(positions))
 
 
-def with_mask(backend: Backend, code: Code, rows: Table, randomness: Randomness) -> tuple[Table, Blinding]:
-    """The witness's rows with the mask row over K after them, as three rows over F, and the blinding of both.
+def with_mask(code: Code, rows: Table, randomness: Randomness) -> Blinding:
+    """Fills the MASK_ROWS spare rows after the witness's with the mask row over K; returns the blinding of all.
 
     The mask is uniform of degree below N + the largest t': N random values on H and as many random coefficients as the
     group with the largest budget has. The tensors' rows have zeros beyond their own t'.
     """
-    blinds = np.zeros((len(rows) + MASK_ROWS, code.combined - code.row), dtype=np.uint64)
-    blinds[: len(rows), : code.blinds["witness"]] = randomness.elements(len(rows), code.blinds["witness"])
-    blinds[len(rows) :] = randomness.elements(MASK_ROWS, blinds.shape[1])
-    masked = backend.join([rows, randomness.elements(MASK_ROWS, code.row)])
-    return masked.reshape(-1, code.row), Blinding(blinds, randomness.salts(code.positions))
+    own = len(rows) - MASK_ROWS
+    blinds = np.zeros((len(rows), code.combined - code.row), dtype=np.uint64)
+    blinds[:own, : code.blinds["witness"]] = randomness.elements(own, code.blinds["witness"])
+    blinds[own:] = randomness.elements(MASK_ROWS, blinds.shape[1])
+    rows[own:] = randomness.elements(MASK_ROWS, code.row)
+    return Blinding(blinds, randomness.salts(code.positions))
 
 
 def commit_rows(backend: Backend, code: Code, prefix: bytes, rows: Table, blinding: Blinding) -> Committed:
     """Encodes rows and builds the tree over their columns."""
-    coefficients = backend.interpolate(rows)
-    codeword = backend.encode(coefficients, blinding.blinds, 1 << code.blowup_bits)
+    codeword = backend.encode_rows(rows, blinding.blinds, 1 << code.blowup_bits)
     leaves = backend.hash_columns(codeword, prefix, blinding.salts)
-    return Committed(backend, rows, blinding, coefficients, codeword, backend.merkle_levels(leaves))
+    return Committed(backend, rows, blinding, codeword, backend.merkle_levels(leaves))
+
+
+def adopt_rows(relation: Relation, group: str, tensors: dict[str, Table], rows: Table) -> None:
+    """Lets the tensors of a group be views of its rows, so that they are in memory once."""
+    first = 0
+    for name, count in group_rows(relation, group):
+        tensors[name] = rows[first : first + count].reshape(-1)[: tensors[name].size]
+        first += count
 
 
 def open_columns(committed: Committed, positions: Sequence[int]) -> Opened:

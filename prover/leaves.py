@@ -174,9 +174,12 @@ class Leaves:
         return folded.stored() if min(part.length for part in parts) <= JOINED_LENGTH else folded
 
     def _folded(self, part: Part, challenge: Ext) -> Part:
-        fold = self._backend.fraction_fold
-        tables = [None if t is None else fold(t, challenge) for t in (part.column, part.p, part.q)]
-        return Part(part.start // 2, part.length // 2, tables[0], part.constant, tables[1], tables[2])
+        start, length = part.start // 2, part.length // 2
+        column, p, q = (
+            None if table is None else self._backend.fraction_fold(table, challenge)
+            for table in (part.column, part.p, part.q)
+        )
+        return Part(start, length, column, part.constant, p, q)
 
     def stored(self) -> Stored:
         """The layer as one table."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from verifier.channel import Channel, Opened
 from verifier.claims import Claim
@@ -19,8 +19,10 @@ from verifier.zero_knowledge import PadLayout
 from . import lookup, merge, products, zero_knowledge
 from .backends.interface import Backend, Table
 from .commitment import (
+    MASK_ROWS,
     Blinding,
     Committed,
+    adopt_rows,
     commit_rows,
     draw_blinding,
     open_columns,
@@ -39,13 +41,17 @@ STANDING = ("data", "initial", "final")
 
 @dataclass(frozen=True)
 class Job:
-    """All that a proof is made of: the statement, its relation and shape, the witness, and standing blindings."""
+    """All that a proof is made of: the statement, its relation and shape, the witness, and standing blindings.
+
+    `committed` holds standing commitments that are still in memory; others are made again from their blindings.
+    """
 
     statement: Statement
     relation: Relation
     shape: Shape
     witness: Witness
     blindings: Mapping[str, Blinding]
+    committed: Mapping[str, Committed] = field(default_factory=dict)
 
 
 def commit_group(
@@ -92,8 +98,9 @@ def prove(
     code = job.shape.code
     groups = _standing(job, backend, progress, strict)
     progress("commit")
-    rows = stack_rows(backend, job.relation, "witness", job.witness.tensors)
-    rows, blinding = with_mask(backend, code, rows, randomness)
+    rows = stack_rows(backend, job.relation, "witness", job.witness.tensors, spare=MASK_ROWS)
+    adopt_rows(job.relation, "witness", job.witness.tensors, rows)
+    blinding = with_mask(code, rows, randomness)
     groups["witness"] = commit_rows(backend, code, leaf_prefix(job.relation, "witness"), rows, blinding)
     pads, layout = None, PadLayout(job.shape.pads, job.shape.recorder.pairs, job.shape.recorder.singles)
     if job.statement.parameters.zero_knowledge:
@@ -118,9 +125,10 @@ def _standing(job: Job, backend: Backend, progress: Progress, strict: bool) -> d
     for group, root in zip(STANDING, (s.data_root, s.initial_root, s.final_root), strict=True):
         if not job.relation.group(group):
             continue  # a public first state is not committed
-        groups[group] = commit_group(
+        groups[group] = job.committed.get(group) or commit_group(
             backend, job.relation, job.shape.code, group, job.witness.tensors, job.blindings[group]
         )
+        adopt_rows(job.relation, group, job.witness.tensors, groups[group].rows)
         if strict and groups[group].root != root:
             raise CommitmentMismatch(
                 f"the secrets of group {group!r} open {groups[group].root.hex()}, the statement says {root.hex()}"

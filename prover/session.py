@@ -11,7 +11,7 @@ from verifier.statement import Parameters, Statement
 from verifier.training import training_relation
 
 from .backends.interface import Backend, Table
-from .commitment import Blinding
+from .commitment import Blinding, Committed
 from .exact import Integers
 from .prove import Job, commit_group, prepare
 from .randomness import Randomness
@@ -46,13 +46,16 @@ def _commit(
     group: str,
     integers: Mapping[str, Integers],
     randomness: Randomness,
+    keep: dict[str, Committed] | None,
 ) -> tuple[bytes, Blinding]:
-    """Root and secrets of one standing group. The codeword is not kept: the prover encodes again from the
-    secrets."""
+    """Root and secrets of one standing group. The codeword is kept only in `keep`; a prover without it encodes again
+    from the secrets."""
     relation = training_relation(statement)
     code = code_of(statement.parameters)
     tensors: dict[str, Table] = {name: to_field(values) for name, values in integers.items()}
     committed = commit_group(backend, relation, code, group, tensors, randomness=randomness)
+    if keep is not None:
+        keep[group] = committed
     return committed.root, committed.blinding
 
 
@@ -64,10 +67,12 @@ def commit_start(
     initial: State,
     randomness: Randomness | None = None,
     seed: bytes | None = None,
+    keep: dict[str, Committed] | None = None,
 ) -> tuple[Statement, dict[str, Blinding]]:
     """Commits the data set and the initial state of a run that starts at step 0.
 
     With parameters.initial = "public-seed" the state is that of `seed`, which takes the place of its root.
+    Commitments are put in `keep`, by group, for a prover in the same process.
 
     Returns a statement whose nonce and final root are still zero, and the secret blindings of "data" and
     "initial". The auditor draws the nonce after seeing these two roots; `batches` of the statement with it is
@@ -77,11 +82,11 @@ def commit_start(
     zero = ZERO_ROOT
     draft = Statement(parameters, len(inputs), zero, zero, zero, zero, zero)
     relation = training_relation(draft)
-    data = _commit(backend, draft, "data", data_integers(inputs, targets, relation), randomness)
+    data = _commit(backend, draft, "data", data_integers(inputs, targets, relation), randomness, keep)
     blindings = {"data": data[1]}
     if seed is None:
         root, blindings["initial"] = _commit(
-            backend, draft, "initial", state_integers(initial, "initial", relation), randomness
+            backend, draft, "initial", state_integers(initial, "initial", relation), randomness, keep
         )
     else:
         root = seed
@@ -89,11 +94,15 @@ def commit_start(
 
 
 def commit_final(
-    backend: Backend, statement: Statement, final: State, randomness: Randomness | None = None
+    backend: Backend,
+    statement: Statement,
+    final: State,
+    randomness: Randomness | None = None,
+    keep: dict[str, Committed] | None = None,
 ) -> tuple[Statement, Blinding]:
     """Commits the final state; returns the complete statement and the secret blinding."""
     integers = state_integers(final, "final", training_relation(statement))
-    root, blinding = _commit(backend, statement, "final", integers, randomness or Randomness())
+    root, blinding = _commit(backend, statement, "final", integers, randomness or Randomness(), keep)
     return dataclasses.replace(statement, final_root=root), blinding
 
 
@@ -105,10 +114,11 @@ def assemble(
     trace: Trace,
     blindings: Mapping[str, Blinding],
     minimum_security: int,
+    keep: Mapping[str, Committed] | None = None,
 ) -> Job:
     """Everything `prover.prove.prove` needs. WitnessUnsatisfied when a value is outside its table."""
     relation, shape = prepare(statement, minimum_security)
     integers = run_integers(relation, inputs, targets, trace)
     derived = derived_integers(trace, relation)
     witness = build_witness(backend, relation, integers, derived, seed=statement.initial_root)
-    return Job(statement, relation, shape, witness, blindings)
+    return Job(statement, relation, shape, witness, blindings, keep or {})

@@ -68,7 +68,7 @@ def prove(backend: Backend, layout: PadLayout, committed: Committed, channel: Se
     lambdas = yield Draw("pads low degree", layout.rows - 1)
     (gamma,) = yield Draw("pads linear", 1)
     mus = yield Draw("pads product", layout.pair_rows)
-    natural = backend.coefficients_natural(committed.coefficients, committed.blinding.blinds)
+    natural = backend.coefficients_natural(backend.interpolate(committed.rows), committed.blinding.blinds)
     rows = [natural[3 * k : 3 * k + 3] for k in range(layout.rows)]
     masks = rows[layout.pad_rows :]
     low = masks[0]

@@ -1,8 +1,9 @@
 """LogUp-GKR: every entry of every column stands in its table, by one tree of fractions over all columns and tables.
 
 sum over column entries of 1 / (alpha - row) = sum over table rows of count / (alpha - row), where a row (id, x, y) is
-compressed to id + beta x + beta^2 y. Fractions 2i and 2i + 1 of a layer add up to fraction i of the next. Only the numerator of the total is asserted to be zero: as a polynomial in alpha
-and beta it has total degree at most 2 (N - 1), so vanishing denominators are covered by the same bound.
+compressed to id + beta x + beta^2 y. Fractions 2i and 2i + 1 of a layer add up to fraction i of the next one. Only the
+numerator of the total is asserted to be zero: as a polynomial in alpha and beta it has total degree at most 2 (N - 1),
+so vanishing denominators are covered by the same bound.
 Sources: Haboeck, "Multivariate lookups based on logarithmic derivatives" (ePrint 2022/1530); Papini and Haboeck,
 "Improving logarithmic derivative lookup arguments using GKR" (ePrint 2023/1284).
 """

@@ -56,13 +56,18 @@ def interpolate(rows: Table) -> Table:
     return tiles
 
 
+def _cosets(size: int, blowup: int) -> tuple[list[int], list[Table]]:
+    """The cosets' shifts 7 zeta^c, and the twiddles of a transform to each."""
+    zeta, root = _root(size * blowup), _root(size)
+    shifts = [GENERATOR * pow(zeta, c, P) % P for c in range(blowup)]
+    return shifts, [_twiddles(size, root, shift) for shift in shifts]
+
+
 def _evaluate(count: int, size: int, blowup: int, fill: Callable[[int, int, Table], None]) -> Table:
     """The codeword of the polynomials that fill(first row, 7^N zeta^cN, tile) writes for every coset."""
     _log(size)
     width = _width(count)
-    zeta, root = _root(size * blowup), _root(size)
-    shifts = [GENERATOR * pow(zeta, c, P) % P for c in range(blowup)]
-    twiddles = [_twiddles(size, root, shift) for shift in shifts]
+    shifts, twiddles = _cosets(size, blowup)
     codeword = empty(size * blowup, count)
 
     def work(part: int, start: int, stop: int) -> None:
@@ -90,6 +95,33 @@ def encode(coefficients: Table, blinds: Table, blowup: int) -> Table:
         cpu_ntt.blind_kernel(tile, values, first, order, np.uint64((z - 1) % P))
 
     return _evaluate(blinds.shape[0], size, blowup, fill)
+
+
+def encode_rows(rows: Table, blinds: Table, blowup: int) -> Table:
+    count, size = rows.shape
+    _log(size)
+    if blinds.shape[1] > size:
+        raise ValueError(f"encode: {blinds.shape[1]} blinds exceed the {size} values of a row")
+    width, order = _width(count), cpu_ntt.bit_reversal(size)
+    inverse, factor = _twiddles(size, pow(_root(size), -1, P), 1), np.uint64(pow(size, -1, P))
+    shifts, twiddles = _cosets(size, blowup)
+    values, random = (np.require(table, requirements=["C", "W"]) for table in (rows, blinds))
+    codeword = empty(size * blowup, count)
+
+    def work(part: int, start: int, stop: int) -> None:
+        del part
+        tile, coset = empty(size, width), empty(size, width)
+        for k in range(start, stop):
+            cpu_ntt.load_rows_kernel(values, k * width, tile)
+            cpu_ntt.inverse_kernel(tile, inverse, factor)
+            for c, shift in enumerate(shifts):
+                np.copyto(coset, tile)
+                cpu_ntt.blind_kernel(coset, random, k * width, order, np.uint64((pow(shift, size, P) - 1) % P))
+                cpu_ntt.forward_kernel(coset, twiddles[c])
+                cpu_ntt.store_kernel(coset, codeword, c * size, k * width)
+
+    spread(-(-count // width), 1, work)
+    return codeword
 
 
 def encode_polynomials(coeffs: Table, size: int, blowup: int) -> Table:

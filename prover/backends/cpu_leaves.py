@@ -42,9 +42,6 @@ from prover.backends.cpu_tables import (
     put_staged,
     staged,
 )
-from prover.backends.cpu_tables import (
-    staged as slot_at,
-)
 
 # Numbers of a column are below 2^18; with this added, 2 hi - lo is below 2^20 and not negative.
 RAISE: Any = np.uint64(2**18)
@@ -97,7 +94,7 @@ def small_layer_kernel(column, k, p_out, q_out, start, stop):
 
 
 @inline
-def leaf(t, i, pick, constant, c):
+def leaf(pick, constant, c):
     """constant - beta a for one child of four pairs, plain and loose; `constant` is that of -beta."""
     x = ext_times_constant(pick, constant)
     return (
@@ -117,8 +114,8 @@ def leaf_layer_kernel(column, k, p_out, q_out, start, stop):
         x0, y0 = load(column, j), load(column, j + U(4))
         x1, y1 = load(column, n + j), load(column, n + j + U(4))
         x2, y2 = load(column, n + n + j), load(column, n + n + j + U(4))
-        a = leaf(column, j, (evens(x0, y0), evens(x1, y1), evens(x2, y2)), minus_beta, k)
-        b = leaf(column, j, (odds(x0, y0), odds(x1, y1), odds(x2, y2)), minus_beta, k)
+        a = leaf((evens(x0, y0), evens(x1, y1), evens(x2, y2)), minus_beta, k)
+        b = leaf((odds(x0, y0), odds(x1, y1), odds(x2, y2)), minus_beta, k)
         put(p_out, i, (
             flipped_plus(flip(a[0]), plain(flip(b[0]))),
             flipped_plus(flip(a[1]), plain(flip(b[1]))),
@@ -221,7 +218,7 @@ def small_round_kernel(column, high, low, begin, end, out, part, start, stop):
 @inline
 def less(scratch, slot, l, k):
     """Four neighbours of a slot less a scalar, plain and canonical; put back there."""
-    x = slot_at(scratch, slot, l)
+    x = staged(scratch, slot, l)
     y = (
         plain(flipped_minus(flip(x[0]), splat(k[0]))),
         plain(flipped_minus(flip(x[1]), splat(k[1]))),

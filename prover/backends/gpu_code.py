@@ -167,6 +167,9 @@ class Codes:
             self._evaluate(source, out[c * size : (c + 1) * size], shift, extra, factor)
         return self._table(out)
 
+    def encode_rows(self, rows: Any, blinds: Any, blowup: int) -> Any:
+        return self.encode(self.interpolate(rows), blinds, blowup)
+
     def encode_polynomials(self, coeffs: Any, size: int, blowup: int) -> Any:
         x = self._ready(coeffs)
         count, length = x.shape

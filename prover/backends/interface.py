@@ -208,6 +208,10 @@ class Backend(Protocol):
         """
         ...
 
+    def encode_rows(self, rows: Table, blinds: Table, blowup: int) -> Table:
+        """:meth:`encode` of :meth:`interpolate` of rows F[R, N], without keeping the coefficients."""
+        ...
+
     def coefficients_natural(self, coefficients: Any, blinds: Table) -> Table:
         """F[R, N + t']: the coefficients of the f of :meth:`encode`, low order first."""
         ...

@@ -33,6 +33,7 @@ __all__ = [
     "empty",
     "encode",
     "encode_polynomials",
+    "encode_rows",
     "eq_table",
     "field",
     "fold",
@@ -318,6 +319,10 @@ def coefficients_natural(coefficients: Table, blinds: Table) -> Table:
 
 def encode(coefficients: Table, blinds: Table, blowup: int) -> Table:
     return encode_polynomials(coefficients_natural(coefficients, blinds), coefficients.shape[1], blowup)
+
+
+def encode_rows(rows: Table, blinds: Table, blowup: int) -> Table:
+    return encode(interpolate(rows), blinds, blowup)
 
 
 def encode_polynomials(coeffs: Table, size: int, blowup: int) -> Table:

@@ -146,7 +146,8 @@ def codes(bits: int, rows: int, extra: int, blowup: int) -> Case:
         codeword = g.encode(coefficients, blinds, blowup)
         longer = make.array(rows, (2 << bits) + 1)
         places = [0, (blowup << bits) - 1, (blowup << bits) // 2]
-        return [codeword, g.coefficients_natural(coefficients, blinds), g.columns(codeword, places),
+        again = g.encode_rows(make.array(rows, 1 << bits), blinds, blowup)
+        return [codeword, again, g.coefficients_natural(coefficients, blinds), g.columns(codeword, places),
                 g.encode_polynomials(longer, 1 << bits, blowup), g.encode_polynomials(longer[:, :1], 1 << bits, 1),
                 g.encode_polynomials(longer[:, :0], 1 << bits, 1)]
     return _case(f"codes 2^{bits} x {rows}, {extra} blinds, {blowup} cosets", body)

@@ -82,17 +82,31 @@ def test_round_sums_of_every_chunk() -> None:
 
 @pytest.mark.parametrize("make", [heavy, lambda *shape: uniform(3, *shape)])
 def test_fraction_round(make: Any) -> None:
-    m, lam = 1032, (P - 1, 2**64 - 2**32 - 1, 5)
-    p, q, eq = make(3, 2, m), make(3, 2, m), make(3, m // 2)
-    (p0, p1), (q0, q1) = ([elements(t[:, c]) for c in range(2)] for t in (p, q))
+    # 516 indices of x: eight chunks of weights and a part of one, from an index that begins no chunk.
+    m, start, lam = 516, 7, (P - 1, 2**64 - 2**32 - 1, 5)
+    p, q = make(3, 4 * m), make(3, 4 * m)
+    point = [tuple(c) for c in make(10, 3).tolist()]
+    eq = elements(cpu.eq_table(point))[start : start + m]
     expected = []
     for x in (0, 2):
         total = (0, 0, 0)
-        for i, e in enumerate(elements(eq)):
-            a, b, c, d = (line(t[i], t[i + m // 2], x) for t in (p0, p1, q0, q1))
+        for i, e in enumerate(eq):
+            (a, b), (c, d) = ([line(t[4 * i + k], t[4 * i + 2 + k], x) for k in (0, 1)] for t in map(elements, (p, q)))
             total = plus(total, times(e, plus(times(a, d), times(b, c), times(lam, times(c, d)))))
         expected.append(total)
-    assert cpu.fraction_round(p, q, eq, lam) == tuple(expected)
+    assert cpu.fraction_round(p, q, cpu.fraction_weights(point), start, lam) == tuple(expected)
+
+
+@pytest.mark.parametrize("column", [np.full(4 * 516, 2**18 - 1, dtype=np.uint64), heavy(3, 4 * 516)])
+def test_leaf_round(column: Any) -> None:
+    start, shift, point = 7, (P - 1, 2**64 - 2**32 - 1, 5), [tuple(c) for c in heavy(10, 3).tolist()]
+    eq, a = elements(cpu.eq_table(point))[start : start + 516], elements(column)
+    expected = []
+    for x in (0, 2):
+        pairs = [[line(a[4 * i + k], a[4 * i + 2 + k], x) for k in (0, 1)] for i in range(516)]
+        less = [[plus(v, tuple(-s for s in shift)) for v in pair] for pair in pairs]
+        expected.append(plus(*(times(e, times(*pair)) for e, pair in zip(eq, less, strict=True))))
+    assert cpu.leaf_round(column, shift, cpu.fraction_weights(point), start) == tuple(expected)
 
 
 def test_layers_and_folds() -> None:
@@ -100,8 +114,17 @@ def test_layers_and_folds() -> None:
     p, q = heavy(3, n), uniform(4, 3, n)
     (ps, qs), h = (elements(p), elements(q)), n // 2
     p_out, q_out = cpu.fraction_layer(p, q)
-    assert elements(p_out) == [plus(times(ps[i], qs[i + h]), times(ps[i + h], qs[i])) for i in range(h)]
-    assert elements(q_out) == [times(qs[i], qs[i + h]) for i in range(h)]
+    assert elements(p_out) == [plus(times(ps[2 * i], qs[2 * i + 1]), times(ps[2 * i + 1], qs[2 * i])) for i in range(h)]
+    assert elements(q_out) == [times(qs[2 * i], qs[2 * i + 1]) for i in range(h)]
+    pairs = [(4 * y + child, 4 * y + 2 + child) for y in range(n // 4) for child in (0, 1)]
+    folded = [plus(times(line((1, 0, 0), (1 - r[0], -r[1], -r[2]), 1), ps[i]), times(r, ps[j])) for i, j in pairs]
+    assert elements(cpu.fraction_fold(p, r)) == folded
+    small = np.arange(n, dtype=np.uint64) << np.uint64(6)
+    lifted, one = cpu.lift(small), cpu.lift(np.ones(n, dtype=np.uint64))
+    leaves = cpu.sub(cpu.mul(one, np.repeat(np.array(r, dtype=np.uint64)[:, None], n, axis=1)), cpu.scale(lifted, r))
+    for column in (small, lifted):
+        for made, expected in zip(cpu.leaf_layer(column, r, r), cpu.fraction_layer(one, leaves), strict=True):
+            assert (made == expected).all()
     one_minus_r = line((1, 0, 0), (1 - r[0], -r[1], -r[2]), 1)
     assert elements(cpu.fold(p, r)) == [plus(times(one_minus_r, ps[i]), times(r, ps[i + h])) for i in range(h)]
     assert elements(cpu.mul(p, q)) == [times(a, b) for a, b in zip(ps, qs, strict=True)]
@@ -152,8 +175,8 @@ def test_codes_of_every_depth_of_blocks(log_size: int) -> None:
 
 def test_same_bytes_on_one_thread_and_two() -> None:
     n = 2**15
-    p, q, eq, r = uniform(1, 3, 2, n), uniform(2, 3, 2, n), uniform(3, 3, n // 2), (1, 2, P - 3)
-    flat_p, flat_q, f = p.reshape(3, -1), q.reshape(3, -1), uniform(4, 2 * n)
+    flat_p, flat_q, f, r = uniform(1, 3, 2 * n), uniform(2, 3, 2 * n), uniform(4, 2 * n), (1, 2, P - 3)
+    small, point = f >> np.uint64(46), [tuple(c) for c in uniform(3, 14, 3).tolist()]
     rows = uniform(5, 19, 1024)
 
     def run(threads: int) -> list[bytes]:
@@ -162,8 +185,11 @@ def test_same_bytes_on_one_thread_and_two() -> None:
         salts = np.zeros((2048, 32), dtype=np.uint8)
         results = [
             *cpu.fraction_layer(flat_p, flat_q),
-            *cpu.fraction_fold(p, q, r),
-            *cpu.fraction_round(p, q, eq, r),
+            cpu.fraction_fold(flat_p, r),
+            *cpu.fraction_round(flat_p, flat_q, cpu.fraction_weights(point), 0, r),
+            *cpu.leaf_round(flat_p, r, cpu.fraction_weights(point), 0),
+            *cpu.leaf_round(small, r, cpu.fraction_weights(point), 0),
+            *cpu.leaf_layer(small, r, r),
             *cpu.round_sums([flat_p, f, flat_q]),
             cpu.inner(f, flat_q),
             cpu.total(flat_p),

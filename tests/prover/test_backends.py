@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prover.backends import cpu, reference
+from prover.backends import cpu, cpu_shapes, reference
 
 P = 2**64 - 2**32 + 1
 EDGES = [0, 1, P - 1, 2**32 - 1, 2**32, P - 2**32]
@@ -54,7 +54,7 @@ def make(request: pytest.FixtureRequest) -> Maker:
 @pytest.fixture(autouse=True)
 def _short_ranges(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Two threads share even the smallest tables."""
-    monkeypatch.setattr(cpu, "_GRAIN", 1)
+    monkeypatch.setattr(cpu_shapes, "GRAIN", 1)
     yield
     cpu.set_threads(2)
 
@@ -163,7 +163,9 @@ def test_layers_of_fractions(make: Maker, m: int) -> None:
     same("leaf_layer", make.small(m), make.scalar(), make.scalar())
 
 
-@pytest.mark.parametrize(("groups", "start", "bits"), [(1, 0, 0), (1, 1, 1), (2, 0, 1), (3, 5, 3), (4, 4, 3), (70, 9, 7)])
+@pytest.mark.parametrize(
+    ("groups", "start", "bits"), [(1, 0, 0), (1, 1, 1), (2, 0, 1), (3, 5, 3), (4, 4, 3), (70, 9, 7)]
+)
 def test_rounds_of_fractions(make: Maker, groups: int, start: int, bits: int) -> None:
     point, n = [make.scalar() for _ in range(bits)], 4 * groups
     tables = make.k(n), make.k(n), make.small(n)
@@ -195,6 +197,7 @@ def test_codes(make: Maker, rows: int, size: int, blowup: int) -> None:
         expected = reference.encode(plain, blinds, blowup)
         for _ in each_thread_count():
             equal(cpu.encode(mine, blinds, blowup), expected)
+            equal(cpu.encode_rows(values, blinds, blowup), expected)
     for length in (0, 1, size, 2 * size + 1):
         same("encode_polynomials", make.array(rows, length), size, blowup)
 

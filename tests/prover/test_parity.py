@@ -9,7 +9,7 @@ import pytest
 
 from prover import leaves
 from prover import prove as proving
-from prover.backends import cpu, reference
+from prover.backends import cpu, cpu_shapes, reference
 from prover.randomness import SeededRandomness
 from tests.support import Forged, forge, preset
 
@@ -41,7 +41,7 @@ def test_same_bytes(size: str) -> None:
 
 def test_same_bytes_on_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     forged = forge(preset(steps=3))
-    monkeypatch.setattr(cpu, "_GRAIN", 1)
+    monkeypatch.setattr(cpu_shapes, "GRAIN", 1)
     made = set()
     for threads in (1, 2):
         cpu.set_threads(threads)

@@ -1,0 +1,45 @@
+"""Tables of eq on the CPU, and the outer products that they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from prover.backends import cpu_batch, cpu_shapes
+from prover.backends.cpu_shapes import LANES, padded_table, ready, trimmed
+from prover.backends.interface import Scalar, Table
+from prover.backends.memory import zeros
+from prover.backends.threads import spread
+from verifier.field import ONE, Ext
+
+
+def lift(a: Table) -> Table:
+    out = zeros(3, a.shape[0])
+    out[0] = a
+    return out
+
+
+def outer_accumulate(out: Table, a: Table, b: Table) -> None:
+    m, n = a.shape[1], b.shape[1]
+    if out.shape[1] != m * n:
+        raise ValueError(f"outer_accumulate: {m} x {n} products into {out.shape[1]} entries")
+    w, x, z = ready(a), padded_table(b, 1), padded_table(out, m)
+    grain = 1 + cpu_shapes.GRAIN * LANES // max(n, 1)
+    spread(m, grain, lambda _, i, j: cpu_batch.outer_accumulate_kernel(z, w, x, i, j))
+    if not np.shares_memory(z, out):
+        out[:] = trimmed(z, m, n)
+
+
+def eq_table(point: Sequence[Scalar]) -> Table:
+    """The outer product of the tables of the two halves of the point; that of one variable is (1 - x, x)."""
+    if not point:
+        return lift(np.ones(1, dtype=np.uint64))
+    if len(point) == 1:
+        x = Ext.of(point[0])
+        return np.array([ONE - x, x], dtype=np.uint64).T.copy()
+    # The second half is the longer one, so that it fills lane vectors.
+    middle = len(point) // 2
+    out = zeros(3, 2 ** len(point))
+    outer_accumulate(out, eq_table(point[:middle]), eq_table(point[middle:]))
+    return out
