@@ -33,6 +33,8 @@ _TABLE: tuple[tuple[type[BaseException], str, int], ...] = (
     (prover.OutOfRange, "out_of_range", LIMIT),
     (prover.BudgetExhausted, "budget_exhausted", LIMIT),
     (prover.OutOfMemory, "out_of_memory", LIMIT),
+    (prover.DeviceUnavailable, "device_unavailable", UNREACHABLE),
+    (prover.DeviceLost, "device_lost", UNREACHABLE),
     (LimitError, "limit", LIMIT),
     (MemoryError, "out_of_memory", LIMIT),
     (verifier.StatementMismatch, "not_expected", UNEXPECTED),

@@ -20,7 +20,7 @@ from prover.backends.interface import Backend
 from prover.backends.threads import threads
 from prover.choose import choose_parameters, choose_rows, draft_parameters, initial_state, one_hot, quantize
 from prover.commitment import Committed
-from prover.prove import Job, prove
+from prover.proving import Job, prove
 from prover.session import assemble, commit_final, commit_start
 from prover.trainer import train
 from verifier import verify

@@ -13,7 +13,6 @@ from verifier.field import Ext
 from verifier.merge import committed_bits
 from verifier.relation import GROUPS, Relation
 
-from .backends import memory
 from .backends.interface import Backend, Digests, Table
 from .dialogue import Draw, Say, Script
 from .merge import product_names
@@ -32,8 +31,12 @@ class Blinding:
 
 @dataclass
 class Committed:
-    """One group's rows F[R, N] with blinding, its codeword F[n, words] and the levels of its tree."""
+    """One group's rows F[R, N] with blinding, its codeword F[n, words] and the levels of its tree.
 
+    Rows and codeword are the backend's.
+    """
+
+    backend: Backend
     rows: Table
     blinding: Blinding
     codeword: Table
@@ -45,10 +48,12 @@ class Committed:
         return self.levels[-1].tobytes()
 
 
-def stack_rows(relation: Relation, group: str, tensors: Mapping[str, Table], spare: int = 0) -> Table:
+def stack_rows(
+    backend: Backend, relation: Relation, group: str, tensors: Mapping[str, Table], spare: int = 0
+) -> Table:
     """The rows of a group, F[R + spare, N], tensors padded to whole rows; spare rows are not initialised."""
     counts, size = group_rows(relation, group), 1 << relation.parameters.row_bits
-    out, first = memory.empty(sum(count for _, count in counts) + spare, size), 0
+    out, first = backend.empty(sum(count for _, count in counts) + spare, size), 0
     for name, count in counts:
         own = out[first : first + count].reshape(-1)
         own[: tensors[name].size], own[tensors[name].size :] = tensors[name], 0
@@ -79,7 +84,7 @@ def commit_rows(backend: Backend, code: Code, prefix: bytes, rows: Table, blindi
     """Encodes rows and builds the tree over their columns."""
     codeword = backend.encode_rows(rows, blinding.blinds, 1 << code.blowup_bits)
     leaves = backend.hash_columns(codeword, prefix, blinding.salts)
-    return Committed(rows, blinding, codeword, backend.merkle_levels(leaves))
+    return Committed(backend, rows, blinding, codeword, backend.merkle_levels(leaves))
 
 
 def adopt_rows(relation: Relation, group: str, tensors: dict[str, Table], rows: Table) -> None:
@@ -92,7 +97,7 @@ def adopt_rows(relation: Relation, group: str, tensors: dict[str, Table], rows: 
 
 def open_columns(committed: Committed, positions: Sequence[int]) -> Opened:
     """Columns, salts and the sibling nodes of their joint paths, level by level."""
-    columns = [[int(word) for word in committed.codeword[q]] for q in positions]
+    columns: list[list[int]] = committed.backend.columns(committed.codeword, positions).tolist()
     salts = [committed.blinding.salts[q].tobytes() for q in positions]
     nodes: list[bytes] = []
     level = list(positions)
@@ -123,13 +128,12 @@ def prove_value(
     for name in relation.tensors:
         if name not in known:
             yield Say("merge end", [values[name]])
-    mask = np.ascontiguousarray(groups["witness"].rows[-MASK_ROWS:])
-    yield Say("mask value", [Ext(backend.inner(mask, eq))])
+    yield Say("mask value", [Ext(backend.inner(groups["witness"].rows[-MASK_ROWS:], eq))])
     coefficients = yield Draw("tensor coefficients", len(relation.tensors))
     (rho,) = yield Draw("rho", 1)
     scale = {name: c * rho for name, c in zip(relation.tensors, coefficients, strict=True)}
     row = _combined_row(backend, relation, code, groups, point, folded, scale)
-    yield Say("combined row", [Ext((int(a), int(b), int(c))) for a, b, c in row.T])
+    yield Say("combined row", [Ext((int(a), int(b), int(c))) for a, b, c in backend.host(row).T])
 
 
 def _row_table(backend: Backend, relation: Relation, name: str, point: Sequence[Ext]) -> Table:
@@ -160,17 +164,16 @@ def _combined_row(
 ) -> Table:
     """Coefficients K[3, N + t'] of rho * sum of weight * row + mask."""
     witness = groups["witness"]
-    values = np.ascontiguousarray(witness.rows[-MASK_ROWS:])
-    blinds = witness.blinding.blinds[-MASK_ROWS:].copy()
+    values = witness.rows[-MASK_ROWS:]
+    blinds = backend.zeros(MASK_ROWS, witness.blinding.blinds.shape[1])
+    blinds[:] = witness.blinding.blinds[-MASK_ROWS:]
     for group in GROUPS:
         first = 0
         for name, count in group_rows(relation, group):
             values = backend.add(values, backend.scale(folded[name], scale[name]))
             weights = backend.scale(_row_table(backend, relation, name, point), scale[name])
-            own = np.ascontiguousarray(groups[group].blinding.blinds[first : first + count])
-            share = backend.combine_rows(weights, own)
-            head = np.ascontiguousarray(blinds[:, : share.shape[1]])
-            blinds[:, : share.shape[1]] = backend.add(head, share)
+            share = backend.combine_rows(weights, groups[group].blinding.blinds[first : first + count])
+            blinds[:, : share.shape[1]] = backend.add(blinds[:, : share.shape[1]], share)
             first += count
     return backend.coefficients_natural(backend.interpolate(values), blinds)
 

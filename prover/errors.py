@@ -26,8 +26,16 @@ class BudgetExhausted(ProverError):
 
 
 class OutOfMemory(ProverError):
-    """A proof of even the shortest segment needs more memory than it may use."""
+    """A proof of even the shortest segment needs more memory than it may use, or the GPU's memory is full."""
 
 
 class RunFolderError(ProverError):
     """A run folder that is missing, incomplete, of another version, or not writable."""
+
+
+class DeviceUnavailable(ProverError):
+    """A GPU was asked for and there is none that can be used: no CuPy, no driver, no device, or one too old."""
+
+
+class DeviceLost(ProverError):
+    """The GPU failed in the middle of the work, of which nothing was kept: it can be done again."""

@@ -49,10 +49,16 @@ def matmul_exact(a: Integers, b: Integers) -> Integers:
     float64 is exact; the limbs' products are shifted and added in int64. OutOfRange unless sum_k |a_ik| *
     max|b| (or the same from b's side) is provably below 2^62.
     """
-    high_a, high_b, inner = magnitude(a), magnitude(b), a.shape[1]
-    if inner * high_a * high_b >= 1 << (LIMIT_BITS - 1):
+    high_a, high_b = checked_magnitudes(a, b)
+    return _product(a, b, high_a, high_b, a.shape[1])
+
+
+def checked_magnitudes(a: Integers, b: Integers) -> tuple[int, int]:
+    """max |a| and max |b|; OutOfRange where a @ b may not fit, as of `matmul_exact`."""
+    high_a, high_b = magnitude(a), magnitude(b)
+    if a.shape[1] * high_a * high_b >= 1 << (LIMIT_BITS - 1):
         _refuse_overflow(a, b, high_a, high_b)
-    return _product(a, b, high_a, high_b, inner)
+    return high_a, high_b
 
 
 def _product(a: Integers, b: Integers, high_a: int, high_b: int, inner: int) -> Integers:

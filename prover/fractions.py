@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from verifier.field import ONE, Ext, indicator
 
-from .backends import memory
 from .backends.interface import Backend, Table
 
 
@@ -14,7 +13,7 @@ class Stored:
     def __init__(self, backend: Backend, p: Table, q: Table, bits: int) -> None:
         self._backend, self.bits = backend, bits
         length = min(1 << bits, -(-p.shape[1] // 4) * 4)
-        self.p, self.q = _lengthened(p, length, 0), _lengthened(q, length, 1)
+        self.p, self.q = _lengthened(backend, p, length, 0), _lengthened(backend, q, length, 1)
 
     def round(self, point: list[Ext], batch: Ext) -> list[Ext]:
         """h(0) and h(2) under eq at the coordinates that follow."""
@@ -29,7 +28,7 @@ class Stored:
 
     def ends(self) -> list[Ext]:
         """p0, p1, q0, q1 when all variables are bound."""
-        return [Ext.of([int(v) for v in table[:, child]]) for table in (self.p, self.q) for child in (0, 1)]
+        return [element(self._backend, table, child) for table in (self.p, self.q) for child in (0, 1)]
 
     def parent(self) -> Stored:
         """The layer above."""
@@ -41,10 +40,15 @@ def beyond(point: list[Ext], used: int, batch: Ext) -> Ext:
     return batch * (ONE - indicator(point, used))
 
 
-def _lengthened(table: Table, length: int, filler: int) -> Table:
+def element(backend: Backend, table: Table, index: int) -> Ext:
+    """One entry of a K table."""
+    return Ext.of([int(word) for word in backend.host(table[:, index])])
+
+
+def _lengthened(backend: Backend, table: Table, length: int, filler: int) -> Table:
     if table.shape[1] == length:
         return table
-    out = memory.zeros(3, length)
+    out = backend.zeros(3, length)
     out[:, : table.shape[1]] = table
     out[0, table.shape[1] :] = filler
     return out

@@ -20,7 +20,6 @@ from verifier.lookup import Block, layout, select
 from verifier.relation import Form, Lookup, Relation
 from verifier.tables import second_column
 
-from .backends import memory
 from .backends.interface import Backend, Table
 from .fractions import Stored, beyond
 from .witness import Witness, counted, to_field
@@ -28,7 +27,6 @@ from .witness import Witness, counted, to_field
 # Columns of at least 2^12 leaves are parts of their own until parts have 16 entries.
 APART_BITS, JOINED_LENGTH = 12, 16
 _SMALL = 1 << 18  # what a backend takes for a small number
-_SLICE = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ class _Maker:
     def _values(self, lookup: Lookup) -> Table:
         """x + shift, small numbers if the witness is as it should be; with beta y added, or too large, over K."""
         x = self._shifted(lookup.x, lookup.shift)
-        if lookup.y is None and int(x.max()) < _SMALL:
+        if lookup.y is None and self._backend.largest(x) < _SMALL:
             return x
         out = self._backend.lift(x)
         if lookup.y is not None:
@@ -93,17 +91,22 @@ class _Maker:
         out = self._scaled(first, name)
         for coefficient, (name,) in others:
             out = self._backend.add(out, self._scaled(coefficient, name))
-        return out if shift == 0 else self._backend.add(out, np.full(out.shape, shift % P, dtype=np.uint64))
+        if shift == 0:
+            return out
+        added = self._backend.empty(out.size)
+        added[:] = shift % P
+        return self._backend.add(out, added)
 
     def _scaled(self, coefficient: int, name: str) -> Table:
         tensor = self._witness.tensors[name]
         if coefficient == 1:
             return tensor
-        return np.ascontiguousarray(self._backend.scale(tensor, (coefficient % P, 0, 0))[0])
+        scaled: Table = self._backend.scale(tensor, (coefficient % P, 0, 0))[0]
+        return scaled
 
     def fractions(self, blocks: Sequence[Block], start: int, length: int) -> Part:
         """Blocks as one part of fractions, 0/1 where they leave room."""
-        p, q = memory.zeros(3, length), memory.zeros(3, length)
+        p, q = self._backend.zeros(3, length), self._backend.zeros(3, length)
         q[0] = 1
         for block in blocks:
             own = slice(block.offset - start, block.offset - start + (1 << block.bits))
@@ -112,13 +115,13 @@ class _Maker:
 
     def _numerators(self, block: Block) -> Table | int:
         if block.lookup is None:
-            return to_field(-self._witness.tensors[f"count:{block.table.name}"].astype(np.int64))
+            counts = self._witness.tensors[f"count:{block.table.name}"]
+            return self._backend.sub(self._backend.zeros(counts.size), counts)
         return counted(self._relation, block.lookup).astype(np.uint64) if block.lookup.masked else 1
 
     def _denominators(self, block: Block) -> Table:
         """alpha - (id + beta x + beta^2 y)."""
-        out = np.empty((3, 1 << block.bits), dtype=np.uint64)
-        out[:] = np.array(self._alpha - block.table.identity, dtype=np.uint64)[:, None]
+        out = _constant(self._backend, self._alpha - block.table.identity, 1 << block.bits)
         power = self._beta * self._beta
         if block.lookup is None:
             second = to_field(np.array(second_column(block.table), dtype=np.int64))
@@ -129,6 +132,14 @@ class _Maker:
         if block.lookup.y is not None:
             self._backend.accumulate(out, -power, self._shifted(block.lookup.y, 0))
         return out
+
+
+def _constant(backend: Backend, value: Ext, length: int) -> Table:
+    """K[3, length] of one element."""
+    out = backend.empty(3, length)
+    for plane, word in enumerate(value):
+        out[plane] = word
+    return out
 
 
 class Leaves:
@@ -172,15 +183,14 @@ class Leaves:
 
     def stored(self) -> Stored:
         """The layer as one table."""
-        p, q = memory.zeros(3, self.used), memory.zeros(3, self.used)
+        p, q = self._backend.zeros(3, self.used), self._backend.zeros(3, self.used)
         for part in self.parts:
             own = slice(part.start, part.start + part.length)
             if part.column is None:
                 p[:, own], q[:, own] = part.p, part.q
                 continue
             p[0, own] = 1
-            constant = np.empty((3, part.length), dtype=np.uint64)
-            constant[:] = np.array(part.constant, dtype=np.uint64)[:, None]
+            constant = _constant(self._backend, part.constant, part.length)
             q[:, own] = self._backend.sub(constant, self._backend.scale(part.column, self.beta))
         return Stored(self._backend, p, q, self.bits)
 
@@ -195,20 +205,20 @@ class Pairs:
     def _slices(self) -> Iterator[tuple[int, Table, Table]]:
         """First index, numerators and denominators of consecutive slices."""
         for part in self._leaves.parts:
-            for first in range(0, part.length, _SLICE):
-                own = slice(first, min(part.length, first + _SLICE))
+            size = self._backend.slice_length
+            for first in range(0, part.length, size):
+                own = slice(first, min(part.length, first + size))
                 start = (part.start + first) // 2
                 if part.column is None:
                     assert part.p is not None and part.q is not None
-                    p, q = (np.ascontiguousarray(table[:, own]) for table in (part.p, part.q))
-                    yield (start, *self._backend.fraction_layer(p, q))
+                    yield (start, *self._backend.fraction_layer(part.p[:, own], part.q[:, own]))
                 else:
-                    column = np.ascontiguousarray(part.column[..., own])
-                    yield (start, *self._backend.leaf_layer(column, part.constant, self._leaves.beta))
+                    column, beta = part.column[..., own], self._leaves.beta
+                    yield (start, *self._backend.leaf_layer(column, part.constant, beta))
 
     def _half(self, make: Callable[[Table, Table], tuple[Table, Table]]) -> Stored:
         """A layer of half as many entries, made slice by slice."""
-        p, q = (memory.empty(3, self._used // 2) for _ in range(2))
+        p, q = (self._backend.empty(3, self._used // 2) for _ in range(2))
         for start, *slices in self._slices():
             place = start // 2
             for out, made in zip((p, q), make(*slices), strict=True):

@@ -7,7 +7,7 @@ from verifier.relation import Relation
 
 from .backends.interface import Backend
 from .dialogue import Draw, Say, Script
-from .fractions import Stored
+from .fractions import Stored, element
 from .leaves import Leaves, Pairs, leaf_parts
 from .witness import Witness
 
@@ -49,4 +49,4 @@ def _tree(backend: Backend, leaves: Leaves) -> tuple[list[Layer], Ext]:
     while layer.bits:
         levels.append(layer)
         layer = layer.parent()
-    return levels, Ext.of([int(v) for v in layer.q[:, 0]])
+    return levels, element(backend, layer.q, 0)

@@ -12,7 +12,6 @@ from verifier.merge import committed_bits, degrees
 from verifier.relation import Relation
 
 from . import sumcheck
-from .backends import memory
 from .backends.interface import Backend, Table
 from .dialogue import Draw, Script
 from .sumcheck import ProductTerm
@@ -66,7 +65,7 @@ def _linear(
     out = []
     for signature, weighted in groups.items():
         size = 1 << committed_bits(relation, signature[0][0])
-        total = memory.zeros(3, size)
+        total = backend.zeros(3, size)
         for scale, weight in weighted:
             add_weight(backend, total, scale, weight)
         out.append([total, _combined(backend, witness, signature, size)])
@@ -75,16 +74,16 @@ def _linear(
 
 def _combined(backend: Backend, witness: Witness, signature: Signature, size: int) -> Table:
     if len(signature) == 1 and signature[0][1] == ONE:
-        return padded(witness.tensors[signature[0][0]], size)
-    out = memory.zeros(3, size)
+        return padded(backend, witness.tensors[signature[0][0]], size)
+    out = backend.zeros(3, size)
     for name, coefficient in signature:
-        backend.accumulate(out, coefficient, padded(witness.tensors[name], size))
+        backend.accumulate(out, coefficient, padded(backend, witness.tensors[name], size))
     return out
 
 
-def padded(table: Table, size: int) -> Table:
+def padded(backend: Backend, table: Table, size: int) -> Table:
     """A flat F table, zero-padded to `size` entries."""
-    return table if table.size == size else np.concatenate([table, np.zeros(size - table.size, dtype=np.uint64)])
+    return table if table.size == size else backend.join([table, backend.zeros(size - table.size)])
 
 
 def _products(
@@ -98,11 +97,12 @@ def _products(
             if len(term.tensors) != 2:
                 continue
             sizes[term.tensors] = size = 1 << committed_bits(relation, term.tensors[0])
-            table = weights[term.tensors] if term.tensors in weights else memory.zeros(3, size)
+            table = weights[term.tensors] if term.tensors in weights else backend.zeros(3, size)
             weights[term.tensors] = table
             add_weight(backend, table, coefficient * term.coefficient, term.weight)
     return [
-        [table, *(padded(witness.tensors[name], sizes[names]) for name in names)] for names, table in weights.items()
+        [table, *(padded(backend, witness.tensors[name], sizes[names]) for name in names)]
+        for names, table in weights.items()
     ]
 
 
@@ -116,14 +116,14 @@ def add_weight(backend: Backend, out: Table, scale: Ext, weight: Weight) -> None
     if out.shape[1] == 1 << weight.bits:
         backend.outer_accumulate(out, high, low)
         return
-    part = np.zeros((3, 1 << weight.bits), dtype=np.uint64)
+    part = backend.zeros(3, 1 << weight.bits)
     backend.outer_accumulate(part, high, low)
-    out[:, : part.shape[1]] = backend.add(np.ascontiguousarray(out[:, : part.shape[1]]), part)
+    out[:, : part.shape[1]] = backend.add(out[:, : part.shape[1]], part)
 
 
 def outer(backend: Backend, a: Table, b: Table) -> Table:
     """K[3, m n] of a_i b_j."""
-    out = memory.zeros(3, a.shape[1] * b.shape[1])
+    out = backend.zeros(3, a.shape[1] * b.shape[1])
     backend.outer_accumulate(out, a, b)
     return out
 

@@ -61,7 +61,7 @@ class Folder:
     def at_sample(self, name: str, point: Point) -> Table:
         """tensor(t, point, feature) as K[3, t * feature]."""
         eq = self.backend.eq_table(point)
-        weights = np.ascontiguousarray(np.broadcast_to(eq[:, None, :], (3, self.steps, self.places)))
+        weights = self.backend.tile(eq, self.steps).reshape(3, self.steps, self.places)
         return self.backend.contract_middle(self.cube(name), weights).reshape(3, -1)
 
     def gradient_sums(self, name: str, weights: Table) -> Table:
@@ -104,12 +104,12 @@ class Folder:
             (history.gradients, history.activations) if einsum.transposed else (history.activations, history.gradients)
         )
         sums = self.gradient_sums(inner, self.at_feature(outer, point))
-        out = np.zeros((3, self.steps, line.shape[1]), dtype=np.uint64)
+        out = self.backend.zeros(3, self.steps, line.shape[1])
         if not p.plain:
             return self._weights_moved(einsum, point, line, sums, out)
         for t in range(p.steps):
             out[:, t] = line
-            line = self.backend.sub(line, self._scaled(np.ascontiguousarray(sums[:, t]), p.rate(t)))
+            line = self.backend.sub(line, self._scaled(sums[:, t], p.rate(t)))
         return out.reshape(3, -1)
 
     def _scaled(self, table: Table, factor: int) -> Table:
@@ -129,9 +129,8 @@ class Folder:
                 # The three planes of the sums take the place of steps, and steps that of samples.
                 weights = np.zeros((3, 3, t), dtype=np.uint64)
                 weights[0] = [column[t - tau - 1] % MODULUS for tau, column in enumerate(found.gradients[:t])]
-                before = np.ascontiguousarray(sums[:, :t])
-                moved = self.backend.contract_middle(before, weights).reshape(3, 3, -1)[0]
-                now = self.backend.sub(now, np.ascontiguousarray(moved))
+                moved = self.backend.contract_middle(sums[:, :t], weights).reshape(3, 3, -1)[0]
+                now = self.backend.sub(now, moved)
             out[:, t] = now
         return out.reshape(3, -1)
 
@@ -173,7 +172,7 @@ def prove(backend: Backend, relation: Relation, witness: Witness) -> Script[Poin
     products = []
     for coefficient, (left, weights) in zip(batch, terms, strict=True):
         width = left.shape[1] >> t
-        shared = np.ascontiguousarray(np.repeat(backend.scale(steps, coefficient), width, axis=1))
+        shared = backend.repeat(backend.scale(steps, coefficient), width)
         absent = (t, t + feature - (width - 1).bit_length())
         products.append(ProductTerm(backend, [shared, left, weights], absent, leading=t))
     end = yield from sumcheck.prove("einsum", products, [3] * t + [2] * feature)
@@ -242,8 +241,8 @@ def _histories(
         assert history.gradients is not None
         steps = np.zeros((3, folder.steps), dtype=np.uint64)
         steps[:, : len(query.kernel.steps)] = np.array(query.kernel.steps, dtype=np.uint64).T
-        kernel = np.repeat(backend.scale(steps, coefficient * history.scale), folder.places, axis=1)
-        tables = [np.ascontiguousarray(kernel), folder.at_feature(history.gradients, query.columns)]
+        kernel = backend.repeat(backend.scale(steps, coefficient * history.scale), folder.places)
+        tables = [kernel, folder.at_feature(history.gradients, query.columns)]
         if query.rows is not None and history.activations is not None:
             tables.append(folder.at_feature(history.activations, query.rows))
         terms.append(ProductTerm(backend, tables, leading=bits[0]))

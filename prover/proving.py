@@ -17,7 +17,6 @@ from verifier.training import check_bounds, training_relation
 from verifier.zero_knowledge import PadLayout
 
 from . import lookup, merge, products, zero_knowledge
-from .backends import memory
 from .backends.interface import Backend, Table
 from .commitment import (
     MASK_ROWS,
@@ -65,7 +64,7 @@ def commit_group(
     randomness: Randomness | None = None,
 ) -> Committed:
     """Commits one standing group (data, initial, final); draws fresh blinding unless it is given."""
-    rows = stack_rows(relation, group, tensors)
+    rows = stack_rows(backend, relation, group, tensors)
     if blinding is None:
         blinding = draw_blinding(rows.shape[0], code.blinds[group], code.positions, randomness or Randomness())
     return commit_rows(backend, code, leaf_prefix(relation, group), rows, blinding)
@@ -102,7 +101,7 @@ def prove(
     code = job.shape.code
     groups = _standing(job, backend, progress, strict)
     progress("commit")
-    rows = stack_rows(job.relation, "witness", job.witness.tensors, spare=MASK_ROWS)
+    rows = stack_rows(backend, job.relation, "witness", job.witness.tensors, spare=MASK_ROWS)
     adopt_rows(job.relation, "witness", job.witness.tensors, rows)
     blinding = with_mask(code, rows, randomness)
     groups["witness"] = commit_rows(backend, code, leaf_prefix(job.relation, "witness"), rows, blinding)
@@ -117,7 +116,7 @@ def prove(
     channel = AnsweringChannel(transform(script) if transform else script, settled, pads, opener, strict)
     channels.append(channel)
     converse(channel, job.statement, job.relation, code, job.shape.pads)
-    memory.release()
+    backend.release()
     return encode_proof(job.statement.digest(), channel.finish())
 
 

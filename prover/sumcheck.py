@@ -33,7 +33,7 @@ class ProductTerm:
     def _drop_leading(self, bound: int) -> None:
         """When its variables are bound, the leading table is one number: a factor of the term."""
         if bound == self._leading:
-            self._scale = self._scale * _element(self.tables.pop(0), 0)
+            self._scale = self._scale * _first(self._backend, self.tables.pop(0))
 
     def _total(self) -> Ext:
         tables = self.tables
@@ -63,11 +63,12 @@ class ProductTerm:
 
     def ends(self) -> list[Ext]:
         """The values of the tables (without the leading one) at the end point, when all variables are bound."""
-        return [_element(table, 0) for table in self.tables]
+        return [_first(self._backend, table) for table in self.tables]
 
 
-def _element(table: Table, index: int) -> Ext:
-    return Ext.of([int(v) for v in table[:, index]]) if table.ndim == 2 else Ext.of(int(table[index]))
+def _first(backend: Backend, table: Table) -> Ext:
+    words = [int(word) for word in backend.host(table[..., :1]).reshape(-1)]
+    return Ext.of(words if len(words) == 3 else words[0])
 
 
 def _at(values: Sequence[Ext], x: Ext) -> Ext:

@@ -32,10 +32,10 @@ from verifier.tables import SLOPE_BITS
 
 from .activations import activate, chain
 from .errors import InputInvalid
-from .exact import LIMIT_BITS, Integers, round_half_up, threads_for
+from .exact import LIMIT_BITS, Integers, matmul_exact, round_half_up, threads_for
 from .loss import loss_gradient, squared_error
 from .optimizer import Path
-from .watch import Observed, Watch
+from .watch import Observed, Product, Watch
 
 Progress = Callable[[int], None]
 Paths = dict[str, Path]
@@ -275,11 +275,13 @@ def train(
     targets: Integers,
     indices: Sequence[Sequence[int]],
     on_step: Progress | None = None,
+    multiply: Product = matmul_exact,
 ) -> Trace:
     """Trains `parameters.steps` steps and keeps every integer of them.
 
     inputs [n, d_0] at scale 2^a, targets [n, d_L] at scale 2^target_bits (one-hot: 0 or 1), indices
-    [steps][batch] into both. `on_step` is told the number of steps done. Memory: about 8 bytes times T*B*(7
+    [steps][batch] into both. `on_step` is told the number of steps done; `multiply` is a backend's product.
+    Memory: about 8 bytes times T*B*(7
     times the neurons). InputInvalid: shapes, targets or schedule that do not fit. OutOfRange: a value left
     its declared width.
     """
@@ -305,7 +307,7 @@ def train(
             for array, values in zip(arrays, getattr(run, name), strict=True):
                 array[t] = values
 
-    final, rounding = _steps(p, initial, inputs, targets, schedule, Watch(p), record, on_step)
+    final, rounding = _steps(p, initial, inputs, targets, schedule, Watch(p, multiply=multiply), record, on_step)
     return Trace(
         initial=initial,
         final=final,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +11,8 @@ from verifier.statement import Parameters
 
 from .errors import OutOfRange
 from .exact import LIMIT_BITS, Integers, bits_needed, magnitude, matmul_exact
+
+Product = Callable[[Integers, Integers], Integers]
 
 
 @dataclass
@@ -30,6 +33,7 @@ class Watch:
     parameters: Parameters
     observed: Observed = field(default_factory=Observed)
     step: int = 0
+    multiply: Product = matmul_exact
 
     def see(self, name: str, layer: int, values: Integers) -> None:
         low, high = int(values.min()), int(values.max())
@@ -58,7 +62,7 @@ class Watch:
     def product(self, name: str, layer: int, a: Integers, b: Integers) -> Integers:
         """a @ b, exact, with the place of an overflow of 64-bit integers in the message."""
         try:
-            return matmul_exact(a, b)
+            return self.multiply(a, b)
         except OutOfRange as error:
             raise OutOfRange(f"step {self.step}, layer {layer}: {name}: {error}") from None
 

@@ -9,7 +9,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from verifier.field import P
 from verifier.relation import Axis, Form, Lookup, Relation, limb_widths
 from verifier.relation import State as CommittedState
 from verifier.relation import Table as LookupTable
@@ -17,12 +16,14 @@ from verifier.statement import Parameters
 from verifier.tables import SLOPE_BITS, second_column
 
 from .activations import activate, chain
+from .backends import host
 from .backends.interface import Backend, Table
 from .errors import WitnessUnsatisfied
 from .loss import cross_entropy
 from .trainer import State, Trace, public_state
 
 Integers = NDArray[np.int64]
+to_field = host.field
 
 
 class Forward(Protocol):
@@ -57,11 +58,6 @@ class Witness:
     derived: dict[str, Table]
     states: dict[str, Table]
     velocities: dict[str, Table]
-
-
-def to_field(values: Integers) -> Table:
-    """Signed integers of magnitude below p as canonical field elements."""
-    return np.where(values < 0, values.astype(np.uint64) + np.uint64(P), values.astype(np.uint64)).astype(np.uint64)
 
 
 def pad(values: Integers, axes: Sequence[Axis]) -> Integers:
@@ -255,7 +251,7 @@ def build_witness(
 ) -> Witness:
     """All tables of a proof from the padded integers of every committed and derived tensor; `seed` is the first
     state's, where that is public."""
-    tensors = {name: to_field(values) for name, values in integers.items()}
+    tensors = {name: backend.field(values) for name, values in integers.items()}
     tensors |= count_lookups(backend, relation, integers, strict)
     states: dict[str, Table] = {}
     velocities: dict[str, Table] = {}
@@ -264,9 +260,9 @@ def build_witness(
         if history.initial is None:
             first = public_state(relation.parameters, seed)
             values = (first.biases if history.rows is None else first.weights)[history.layer]
-            states[name] = to_field(pad(values, axes))
+            states[name] = backend.field(pad(values, axes))
         for tables, state in ((states, history.initial), (velocities, history.velocity)):
             if state is not None:
-                tables[name] = to_field(_state_values(state, integers, axes))
+                tables[name] = backend.field(_state_values(state, integers, axes))
     ordered = {name: tensors[name] for name in relation.tensors}
-    return Witness(ordered, {name: to_field(values) for name, values in derived.items()}, states, velocities)
+    return Witness(ordered, {name: backend.field(values) for name, values in derived.items()}, states, velocities)

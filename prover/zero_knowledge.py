@@ -69,12 +69,12 @@ def prove(backend: Backend, layout: PadLayout, committed: Committed, channel: Se
     (gamma,) = yield Draw("pads linear", 1)
     mus = yield Draw("pads product", layout.pair_rows)
     natural = backend.coefficients_natural(backend.interpolate(committed.rows), committed.blinding.blinds)
-    rows = [np.ascontiguousarray(natural[3 * k : 3 * k + 3]) for k in range(layout.rows)]
+    rows = [natural[3 * k : 3 * k + 3] for k in range(layout.rows)]
     masks = rows[layout.pad_rows :]
     low = masks[0]
     for weight, row in zip(lambdas, [*rows[: layout.pad_rows], *masks[1:]], strict=True):
         low = backend.add(low, backend.scale(row, weight))
-    yield Say("pads low degree", _elements(low))
+    yield Say("pads low degree", _elements(backend, low))
 
     product = Products(backend, 1 << (2 * code.length - 1).bit_length())
     weights, _ = linear_rows(channel[0], layout, gamma)
@@ -82,23 +82,24 @@ def prove(backend: Backend, layout: PadLayout, committed: Committed, channel: Se
     for coefficients, row in zip(weights, rows, strict=False):
         linear = backend.add(linear, product.multiply(_interpolant(backend, coefficients), row))
     linear_sum = product.coefficients(linear)[:, : code.row + code.length]
-    yield Say("pads linear", _elements(backend.add(linear_sum, _joined(backend, masks[1], masks[2], code.row))))
+    masked = backend.add(linear_sum, _joined(backend, masks[1], masks[2], code.row))
+    yield Say("pads linear", _elements(backend, masked))
 
     quotient = _quotient(backend, layout, rows, mus, product)
     mask = _joined(backend, masks[3], masks[4], code.queries)
-    yield Say("pads product", _elements(backend.add(quotient, mask)))
+    yield Say("pads product", _elements(backend, backend.add(quotient, mask)))
 
 
-def _elements(table: Table) -> list[Ext]:
-    return [Ext((int(a), int(b), int(c))) for a, b, c in table.T]
+def _elements(backend: Backend, table: Table) -> list[Ext]:
+    return [Ext((int(a), int(b), int(c))) for a, b, c in backend.host(table).T]
 
 
 def _joined(backend: Backend, low: Table, high: Table, shift: int) -> Table:
     """low + X^shift * high."""
     size = shift + high.shape[1]
-    out = np.zeros((3, size), dtype=np.uint64)
+    out = backend.zeros(3, size)
     out[:, : low.shape[1]] = low
-    moved = np.zeros((3, size), dtype=np.uint64)
+    moved = backend.zeros(3, size)
     moved[:, shift:] = high
     return backend.add(out, moved)
 
@@ -117,7 +118,7 @@ def _quotient(
     for j, weight in enumerate(mus):
         values = backend.sub(product.multiply(rows[j], rows[pairs + j]), product.evaluate(rows[2 * pairs + j]))
         total = backend.add(total, backend.scale(values, weight))
-    remainder = [[int(word) for word in plane] for plane in product.coefficients(total)]
+    remainder: list[list[int]] = backend.host(product.coefficients(total)).tolist()
     size = code.length + code.queries
     for plane in remainder:
         for k in range(len(plane) - 1, code.row - 1, -1):
@@ -133,11 +134,11 @@ class Products:
 
     def zero(self) -> Table:
         """The values of the zero polynomial."""
-        return np.zeros((3, self._size), dtype=np.uint64)
+        return self._backend.zeros(3, self._size)
 
     def evaluate(self, polynomial: Table) -> Table:
         """K[3, size]: values on the coset."""
-        return np.ascontiguousarray(self._backend.encode_polynomials(polynomial, self._size, 1).T)
+        return self._backend.encode_polynomials(polynomial, self._size, 1).T
 
     def multiply(self, a: Table, b: Table) -> Table:
         """The values of a product."""

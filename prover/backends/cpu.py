@@ -37,8 +37,9 @@ from prover.backends.cpu_shapes import (
     trimmed,
     words_of,
 )
+from prover.backends.host import columns, field, host, join, largest, matmul, repeat, slice_length, tile
 from prover.backends.interface import Backend, Scalar, Table, Triple
-from prover.backends.memory import empty, zeros
+from prover.backends.memory import empty, release, zeros
 from prover.backends.threads import set_threads, spread, threads
 
 __all__ = [
@@ -46,33 +47,45 @@ __all__ = [
     "accumulate",
     "add",
     "coefficients_natural",
+    "columns",
     "combine_rows",
     "contract_last",
     "contract_middle",
     "count_table",
+    "empty",
     "encode",
     "encode_polynomials",
     "encode_rows",
     "eq_table",
+    "field",
     "fold",
     "fraction_fold",
     "fraction_layer",
     "fraction_round",
     "fraction_weights",
     "hash_columns",
+    "host",
     "inner",
     "interpolate",
+    "join",
+    "largest",
     "leaf_layer",
     "leaf_round",
     "lift",
+    "matmul",
     "merkle_levels",
     "mul",
     "outer_accumulate",
+    "release",
+    "repeat",
     "round_sums",
     "scale",
     "set_threads",
+    "slice_length",
     "sub",
+    "tile",
     "total",
+    "zeros",
 ]
 
 # -- elementwise --------------------------------------------------------------------------------------

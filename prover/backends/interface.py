@@ -11,6 +11,10 @@ of three on the way out.
 Multilinear tables over m variables have n = 2^m entries; variable 0 is the high-order bit of the index, and
 binding takes the high-order variable first: the halves are ``[: n/2]`` (0) and ``[n/2 :]`` (1).
 
+A table belongs to the backend that returned it, and may stand in the memory of a device. Outside the backends it is
+only asked for its shape, reshaped, sliced by ints and slices, transposed, assigned to (`t[...] = table or int`) and
+handed to methods; `host` gives a copy to read. Methods take slices of tables, and host arrays, as they take tables.
+
 Every backend returns the same bytes for the same input, whatever the number of threads.
 """
 
@@ -33,6 +37,43 @@ GENERATOR = 7
 
 class Backend(Protocol):
     """The one interface that the prover computes through; see the module for shapes."""
+
+    # How many entries of a table are best worked on at a time where the whole is not wanted: a power of two.
+    slice_length: int
+
+    # -- memory ------------------------------------------------------------------------------------
+
+    def host(self, table: Table) -> NDArray[Any]:
+        """The entries of a table as a host array; the table itself where it is one."""
+        ...
+
+    def field(self, values: NDArray[np.int64]) -> Table:
+        """Signed host integers of magnitude below p, of any shape, as field elements."""
+        ...
+
+    def empty(self, *shape: int) -> Table:
+        """A contiguous table whose entries are not set."""
+        ...
+
+    def zeros(self, *shape: int) -> Table:
+        """A contiguous table of zeros."""
+        ...
+
+    def join(self, tables: Sequence[Table]) -> Table:
+        """The entries of several tables, one table after the other, flat."""
+        ...
+
+    def repeat(self, table: Table, count: int) -> Table:
+        """Every entry `count` times in a row along the last axis."""
+        ...
+
+    def tile(self, table: Table, count: int) -> Table:
+        """The last axis `count` times over."""
+        ...
+
+    def release(self) -> None:
+        """Gives memory that is kept for reuse back to the system."""
+        ...
 
     # -- elementwise -------------------------------------------------------------------------------
 
@@ -64,6 +105,10 @@ class Backend(Protocol):
 
     def total(self, a: Table) -> Triple:
         """sum_i a_i of a K table."""
+        ...
+
+    def largest(self, a: Table) -> int:
+        """The largest word of an F table of at least one entry."""
         ...
 
     # -- multilinear tables ------------------------------------------------------------------------
@@ -178,6 +223,10 @@ class Backend(Protocol):
         """
         ...
 
+    def columns(self, codeword: Table, positions: Sequence[int]) -> NDArray[np.uint64]:
+        """uint64[len(positions), R] on the host: the codeword at some positions."""
+        ...
+
     # -- trees and counts --------------------------------------------------------------------------
 
     def hash_columns(self, codeword: Table, prefix: bytes, salts: Digests) -> Digests:
@@ -188,9 +237,18 @@ class Backend(Protocol):
         ...
 
     def merkle_levels(self, leaves: Digests) -> list[Digests]:
-        """All levels, leaves uint8[n, 32] first, root last; n = 2^k; a node is SHA-256(01 || left || right)."""
+        """All levels as host arrays, leaves uint8[n, 32] first, root last; n = 2^k.
+
+        A node is SHA-256(01 || left || right).
+        """
         ...
 
     def count_table(self, values: Sequence[NDArray[Any]], size: int) -> Table:
         """F[size]: how often each of 0 .. size - 1 occurs in integer arrays; ValueError on other values."""
+        ...
+
+    # -- training ----------------------------------------------------------------------------------
+
+    def matmul(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+        """a @ b over the integers, [m, k] x [k, n], of host arrays; OutOfRange as of `prover.exact.matmul_exact`."""
         ...

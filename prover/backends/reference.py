@@ -16,7 +16,54 @@ import galois
 import numpy as np
 from numpy.typing import NDArray
 
+from prover.backends.host import columns, field, host, join, largest, matmul, repeat, slice_length, tile
 from prover.backends.interface import GENERATOR, MODULUS, Backend, Digests, Scalar, Table, Triple
+from prover.backends.memory import empty, release, zeros
+
+__all__ = [
+    "BACKEND",
+    "accumulate",
+    "add",
+    "coefficients_natural",
+    "columns",
+    "combine_rows",
+    "contract_last",
+    "contract_middle",
+    "count_table",
+    "empty",
+    "encode",
+    "encode_polynomials",
+    "encode_rows",
+    "eq_table",
+    "field",
+    "fold",
+    "fraction_fold",
+    "fraction_layer",
+    "fraction_round",
+    "fraction_weights",
+    "hash_columns",
+    "host",
+    "inner",
+    "interpolate",
+    "join",
+    "largest",
+    "leaf_layer",
+    "leaf_round",
+    "lift",
+    "matmul",
+    "merkle_levels",
+    "mul",
+    "outer_accumulate",
+    "release",
+    "repeat",
+    "round_sums",
+    "scale",
+    "slice_length",
+    "sub",
+    "tile",
+    "total",
+    "zeros",
+]
 
 F = galois.GF(MODULUS, primitive_element=GENERATOR, verify=False)
 # The primitive element is never used; galois only demands one. Without verification, making K takes

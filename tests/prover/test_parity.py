@@ -55,5 +55,6 @@ def test_same_bytes_however_many_columns_stand_apart(size: str, monkeypatch: pyt
     together = proofs(forged, cpu)
     monkeypatch.setattr(leaves, "APART_BITS", 3)
     monkeypatch.setattr(leaves, "JOINED_LENGTH", 4)
-    monkeypatch.setattr(leaves, "_SLICE", 16)
+    for backend in (cpu, reference):
+        monkeypatch.setattr(backend, "slice_length", 16)
     assert proofs(forged, cpu) == proofs(forged, reference) == together

@@ -1,0 +1,47 @@
+"""Tables as NumPy arrays: how the backends whose memory is the host's make, move and read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prover.backends.interface import MODULUS, Table
+from prover.exact import matmul_exact as matmul
+
+__all__ = ["columns", "field", "host", "join", "largest", "matmul", "repeat", "slice_length", "tile"]
+
+# Small enough for the caches of a processor.
+slice_length = 1 << 18
+
+
+def host(table: Table) -> Table:
+    return table
+
+
+def field(values: NDArray[np.int64]) -> Table:
+    """Signed integers of magnitude below p as canonical field elements."""
+    words = values.astype(np.uint64)
+    return np.where(values < 0, words + np.uint64(MODULUS), words).astype(np.uint64)
+
+
+def join(tables: Sequence[Table]) -> Table:
+    return np.concatenate([table.reshape(-1) for table in tables])
+
+
+def largest(a: Table) -> int:
+    return int(a.max())
+
+
+def repeat(table: Table, count: int) -> Table:
+    return np.repeat(table, count, axis=-1)
+
+
+def tile(table: Table, count: int) -> Table:
+    return np.tile(table, count)
+
+
+def columns(codeword: Table, positions: Sequence[int]) -> NDArray[Any]:
+    return codeword[np.array(positions, dtype=np.int64)]

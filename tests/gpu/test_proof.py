@@ -1,0 +1,72 @@
+"""Whole proofs on the emulated device: the CPU's bytes from the same seed, with tables that never leave it unasked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from prover import leaves, proving
+from prover.backends import cpu
+from prover.backends.gpu import GpuBackend
+from prover.randomness import SeededRandomness
+from tests import support
+from tests.support import forge, preset
+
+from .emulation import EmulatedDevice
+
+SIZES: dict[str, dict[str, Any]] = {
+    "5-7-3, batch 3, two steps": {},
+    "one layer, one step, batch 1": {"widths": (5, 3), "batch": 1, "steps": 1},
+    "three layers": {"widths": (2, 3, 3, 2), "steps": 3},
+    "transparent": {"zero_knowledge": False},
+    "regression": {"widths": (2, 2), "target": "values", "target_bits": 3, "target_width": 3, "steps": 3},
+    "cross entropy": {"widths": (2, 3), "loss": "ce", "error_width": 2, "batch": 1, "steps": 1, "rates": (3,)},
+}
+WIDER: dict[str, Any] = {"widths": (9, 33, 4), "batch": 17, "steps": 5, "row_bits": 6}
+
+
+@pytest.fixture
+def device() -> EmulatedDevice:
+    return EmulatedDevice(2)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_same_bytes_as_the_cpu(size: str, device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commitments, witness and proof are all made on the device."""
+    expected = forge(preset(**SIZES[size]))
+    monkeypatch.setattr(support, "cpu", GpuBackend(device))
+    found = forge(preset(**SIZES[size]))
+    assert found.statement == expected.statement
+    assert found.proof == expected.proof
+    found.verify()
+
+
+def test_same_bytes_at_several_blocks(device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So wide a network leaves the preset's ranges: the proof is of a lie, which is no matter here."""
+    expected = forge(preset(**WIDER))
+    monkeypatch.setattr(support, "cpu", GpuBackend(device))
+    assert forge(preset(**WIDER)).proof == expected.proof
+
+
+def test_same_bytes_with_leaves_as_columns(device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As larger proofs have them: parts of their own, worked on in slices."""
+    forged = forge(preset())
+    expected = proving.prove(forged.job, cpu, SeededRandomness(b"slices"))
+    monkeypatch.setattr(leaves, "APART_BITS", 3)
+    monkeypatch.setattr(leaves, "JOINED_LENGTH", 4)
+    backend = GpuBackend(device)
+    monkeypatch.setattr(backend, "slice_length", 16)
+    assert proving.prove(forged.job, backend, SeededRandomness(b"slices")) == expected
+    assert {"leaf_layer", "leaf_round"} <= set(device.launched)
+
+
+def test_little_is_read_back(device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums of rounds, digests, opened columns and combined rows: far less than the tables."""
+    monkeypatch.setattr(support, "cpu", GpuBackend(device))
+    forged = forge(preset(zero_knowledge=False, **WIDER))
+    device.downloaded = 0
+    proof = proving.prove(forged.job, GpuBackend(device), SeededRandomness(b"read back"), strict=False)
+    tables = 8 * sum(table.size for table in forged.job.witness.tensors.values())
+    digests = 2 * 32 * 4 * forged.job.shape.code.positions
+    assert device.downloaded < len(proof) + digests + 20_000 < tables
