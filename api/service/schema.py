@@ -5,7 +5,7 @@ Rows point at blobs by key; bytes of data, weights, openings, proofs and ciphert
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import JSON, BigInteger, CheckConstraint, Double, ForeignKey, Index, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -17,7 +17,12 @@ Seconds = Double()
 class Base(DeclarativeBase):
     """Root of all tables."""
 
-    type_annotation_map = {int: BigInteger(), float: Seconds, dict[str, Any]: JSON(), bytes: LargeBinary()}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        int: BigInteger(),
+        float: Seconds,
+        dict[str, Any]: JSON(),
+        bytes: LargeBinary(),
+    }
 
 
 class Tenant(Base):
