@@ -13,7 +13,7 @@ from api.service.leases import Made
 from api.service.schema import Slot
 from verifier.statement import parse_statement
 
-from .engine import fresh, payload, submit
+from .engine import payload, submit
 
 
 class Clock:
@@ -25,9 +25,9 @@ class Clock:
 
 
 @pytest.fixture
-def held(tmp_path, run):
+def held(make_store, run):
     """(store, tenant, clock, run): short leases, and time in the test's hands."""
-    store, tenant = fresh(tmp_path, lease_seconds=10, max_attempts=3, retry_seconds=4, job_seconds=1000)
+    store, tenant = make_store(lease_seconds=10, max_attempts=3, retry_seconds=4, job_seconds=1000)
     return store, tenant, Clock(store), run
 
 

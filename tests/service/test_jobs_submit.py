@@ -19,7 +19,7 @@ from api.service.errors import (
 )
 from verifier.statement import parse_statement
 
-from .engine import fresh, payload
+from .engine import payload
 
 
 def ask(store, tenant, body, **more):
@@ -96,8 +96,8 @@ def test_segments_of_different_runs_make_no_chain(opened, run, chain):
     assert refused(store, tenant, of_chain | {"statements": of_chain["statements"][1:]}) == "/statements"
 
 
-def test_a_tenant_has_only_so_many_jobs_at_a_time(tmp_path, run):
-    store, tenant = fresh(tmp_path, max_active_jobs=2)
+def test_a_tenant_has_only_so_many_jobs_at_a_time(make_store, run):
+    store, tenant = make_store(max_active_jobs=2)
     body = payload(store, tenant, run, attempts=3)
     first, _ = ask(store, tenant, body)
     ask(store, tenant, body)
