@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         default=_DAY, gt=0, description="An upload without a new part for so long is removed."
     )
     retain_seconds: float = Field(
-        default=90 * _DAY, gt=0, description="Jobs that are over, and their inputs, live so long."
+        default=90 * _DAY, gt=0, description="Jobs that are over, artifacts, and ended keys and shares live so long."
     )
     sweep_seconds: float = Field(
         default=3600.0, gt=0, description="Between two searches for blobs that nothing refers to."
