@@ -177,7 +177,7 @@ def _register_ending(app: FastAPI) -> None:
         status_code=202,
         tags=["jobs"],
         summary="Cancel a job",
-        responses=responses(*WRITE, "not_found"),
+        responses=responses(*WRITE, "not_found", "too_large"),
     )
     def cancel_job(job: Id, store: StoreOf, caller: Writer) -> JobView:
         """A queued job ends at once, a running one soon; one that is over stays as it is."""

@@ -20,7 +20,7 @@ from .problems import responses
 PROOF = "application/octet-stream"
 
 
-class Segment(BaseModel):
+class RunSegment(BaseModel):
     """One segment of a run: the digests of its files."""
 
     statement: str
@@ -31,7 +31,7 @@ class Run(BaseModel):
     """A run in segments, in order."""
 
     digest: str
-    segments: list[Segment]
+    segments: list[RunSegment]
     job: str
     created: float
 
@@ -139,7 +139,7 @@ def _register_runs(app: FastAPI) -> None:
 
 def run_of(view: RunView) -> Run:
     """A run as it is shown."""
-    segments = [Segment(statement=statement, proof=proof) for statement, proof in view.segments]
+    segments = [RunSegment(statement=statement, proof=proof) for statement, proof in view.segments]
     return Run(digest=view.digest, segments=segments, job=view.job, created=view.created)
 
 

@@ -95,7 +95,7 @@ def register(app: FastAPI) -> None:
         status_code=201,
         tags=["uploads"],
         summary="Make an artifact of the parts",
-        responses={201: location("The artifact."), **responses(*WRITE, "not_found", "digest_mismatch", "conflict")},
+        responses={201: location("The artifact."), **responses(*WRITE, "not_found", "digest_mismatch", "conflict", "too_large")},
     )
     def complete_upload(upload: Id, response: Response, store: StoreOf, caller: Writer) -> ArtifactView:
         """Done twice, it answers with the same artifact."""
