@@ -25,7 +25,7 @@ _OPEN = ("not_found", "input_invalid", "storage_unavailable")
 class NewShare(BaseModel):
     """What an auditor shall see."""
 
-    model_config = {"extra": "forbid"}
+    model_config = {"extra": "forbid", "strict": True}
 
     statement: str = Field(pattern=DIGEST)
     proof: str | None = Field(None, pattern=DIGEST)
