@@ -8,7 +8,7 @@ import importlib
 import typer
 import typer.main
 
-from .commands import accuracy, demo, doctor, prove, show, train, use, verify
+from .commands import accuracy, demo, doctor, prove, receipt, show, train, use, verify
 from .console import UsageError, fail
 from .exits import INTERNAL, INTERRUPTED, OK, USAGE
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 for module in (train, prove, verify, show, use, accuracy, demo, doctor):
     module.register(app)
+app.add_typer(receipt.app, name="receipt")
 # The room of encrypted computation brings its own verbs, where its libraries are installed.
 with contextlib.suppress(ModuleNotFoundError):
     app.add_typer(importlib.import_module("api.fhe_cli").app, name="fhe")

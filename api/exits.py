@@ -6,6 +6,7 @@ from prover import errors as prover
 from verifier import errors as verifier
 
 from .console import LimitError
+from .registry import MalformedReceipt, RejectedReceipt
 
 OK, INVALID, USAGE, MALFORMED, LIMIT, UNEXPECTED, UNREACHABLE, INTERNAL, INTERRUPTED = (
     0,
@@ -22,10 +23,12 @@ OK, INVALID, USAGE, MALFORMED, LIMIT, UNEXPECTED, UNREACHABLE, INTERNAL, INTERRU
 _TABLE: tuple[tuple[type[BaseException], str, int], ...] = (
     (verifier.RejectedProof, "proof_invalid", INVALID),
     (verifier.ParametersUnsafe, "parameters_unsafe", INVALID),
+    (RejectedReceipt, "receipt_rejected", INVALID),
     (prover.WitnessUnsatisfied, "witness_unsatisfied", INVALID),
     (prover.CommitmentMismatch, "commitment_mismatch", INVALID),
     (verifier.MalformedStatement, "malformed_statement", MALFORMED),
     (verifier.MalformedProof, "malformed_proof", MALFORMED),
+    (MalformedReceipt, "malformed_receipt", MALFORMED),
     (prover.InputInvalid, "input_invalid", MALFORMED),
     (prover.RunFolderError, "run_folder", MALFORMED),
     (prover.OutOfRange, "out_of_range", LIMIT),
