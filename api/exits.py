@@ -7,6 +7,7 @@ from verifier import errors as verifier
 
 from .console import LimitError
 from .registry import MalformedReceipt, RejectedReceipt
+from .verification import VerificationStopped
 
 OK, INVALID, USAGE, MALFORMED, LIMIT, UNEXPECTED, UNREACHABLE, INTERNAL, INTERRUPTED = (
     0,
@@ -35,6 +36,7 @@ _TABLE: tuple[tuple[type[BaseException], str, int], ...] = (
     (prover.BudgetExhausted, "budget_exhausted", LIMIT),
     (prover.OutOfMemory, "out_of_memory", LIMIT),
     (LimitError, "limit", LIMIT),
+    (VerificationStopped, "verification_stopped", LIMIT),
     (MemoryError, "out_of_memory", LIMIT),
     (verifier.StatementMismatch, "not_expected", UNEXPECTED),
 )

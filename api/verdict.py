@@ -1,31 +1,33 @@
-"""A verdict by pipe: proofs judged by the verifier in a child process that has nothing else, not even an environment.
+"""A verdict to put one's name to: files judged by the verifier in a process of its own, and the digests of those files.
 
-The child runs in a folder that holds the verifier's package and copies of the files, so nobody can exchange them
-between the look and the verdict.
+The files are read once. What the verifier sees are copies that nobody else has, so they cannot be exchanged between the
+look and the verdict, and what it answers must be about the digests that were computed here.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
-import subprocess
-import sys
-import tempfile
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import verifier
 from verifier import errors
 from verifier.proof import VERSION
 from verifier.statement import parse_statement
 
 from . import manifest
+from .console import LimitError
+from .verification import REASONS, Judgement, Limits, Pins, spool
+from .verification import judge as judge_alone
+
+# A process may have a thousand files open, and each segment takes two.
+MAX_SEGMENTS = 256
+_SECONDS, _MEMORY = 600, 2 << 30
 
 
 class NoVerdict(Exception):
-    """The verifier's process ended without saying valid or invalid."""
+    """The verifier answered about something else than it was asked."""
 
 
 @dataclass(frozen=True)
@@ -62,48 +64,39 @@ def judge(
     expect_statement: bytes | None = None,
 ) -> Valid:
     """The verdict on (statement, proof) files, one pair or the segments of a run in order; returns only if all are
-    valid. Errors: those of `verifier.verify` and `verifier.verify_chain`; NoVerdict.
+    valid. Errors: those of `verifier.verify` and `verifier.verify_chain`; LimitError: too many segments;
+    VerificationStopped, NoVerdict.
     """
-    with tempfile.TemporaryDirectory(prefix="zkgrad-verdict-") as name:
-        folder = Path(name)
-        (folder / "verifier").symlink_to(Path(verifier.__file__).parent, target_is_directory=True)
-        files: list[str] = []
-        entries: list[manifest.Entry] = []
-        text = b""
+    entries: list[manifest.Entry] = []
+    with contextlib.ExitStack() as held:
+        handles, length, text = [], 0, b""
         for number, (text, proof) in enumerate(segments):
-            pair = [f"statement-{number:03}.json", f"proof-{number:03}.zkp"]
-            for file, content in zip(pair, (text, proof), strict=True):
-                (folder / file).write_bytes(content)
-            files += pair
+            if number == MAX_SEGMENTS:
+                raise LimitError(f"a run of more than {MAX_SEGMENTS} segments is not judged in one process")
             entries.append(manifest.Entry(parse_statement(text).digest(), manifest.proof_digest(proof)))
-        answer = _ask(folder, files, security, transparent, expect_statement)
+            handles.append((_held(held, text), _held(held, proof)))
+            length += len(proof)
+        pins = Pins(statement=expect_statement, security=security, transparent=transparent)
+        answer = judge_alone(handles, pins, Limits(_SECONDS * len(handles), _MEMORY + 2 * length))
+    if not answer.valid:
+        raise _error(answer)
     last = parse_statement(text)
+    wanted = (last.digest().hex(), last.parameters.digest().hex(), len(entries))
+    if (answer.statement_digest, answer.params_digest, answer.segments) != wanted:
+        raise NoVerdict(f"the verifier answered about other files than it was given: {answer}")
     subject = Subject("statement", last.digest(), last.parameters.digest())
     if len(entries) > 1:
         subject = Subject("run", run_digest(entries), last.parameters.digest())
-    wanted = (last.digest().hex(), last.parameters.digest().hex(), len(entries))
-    if (answer.get("statement_digest"), answer.get("params_digest"), answer.get("segments")) != wanted:
-        raise NoVerdict(f"the verifier answered about other files: {str(answer)[:200]}")
-    return Valid(subject, VERSION, security, answer.get("zero_knowledge") is True)
+    return Valid(subject, VERSION, security, answer.zero_knowledge is True)
 
 
-def _ask(folder: Path, files: list[str], security: int, transparent: bool, expected: bytes | None) -> dict[str, Any]:
-    """Spawns the verifier; its answer when it says valid, else the error that it named."""
-    command = [sys.executable, "-S", "-E", "-s", "-m", "verifier", *files, "--json", "--security", str(security)]
-    command += ["--transparent"] if transparent else []
-    command += ["--expect-statement", f"sha256:{expected.hex()}"] if expected else []
-    done = subprocess.run(
-        command, cwd=folder, env={}, stdin=subprocess.DEVNULL, capture_output=True, check=False, start_new_session=True
-    )
-    try:
-        answer = json.loads(done.stdout)
-        valid = answer["valid"]
-    except (ValueError, TypeError, KeyError):
-        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["nothing"]
-        raise NoVerdict(f"the verifier ended with status {done.returncode} and said: {said[0][:300]}") from None
-    if valid is True and done.returncode == 0:
-        return dict(answer)
-    kind = getattr(errors, str(answer.get("error")), None)
-    if valid is False and isinstance(kind, type) and issubclass(kind, errors.VerifierError):
-        raise kind(str(answer.get("reason")))
-    raise NoVerdict(f"the verifier ended with status {done.returncode} and answered {str(answer)[:200]}")
+def _held(held: contextlib.ExitStack, data: bytes) -> int:
+    handle = spool(data)
+    held.callback(os.close, handle)
+    return handle
+
+
+def _error(answer: Judgement) -> Exception:
+    """The verifier's own error, by the reason that it named."""
+    kinds: dict[str, type[errors.VerifierError]] = {reason: getattr(errors, name) for name, reason in REASONS.items()}
+    return kinds[answer.reason or ""](answer.message)

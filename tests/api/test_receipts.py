@@ -7,17 +7,16 @@ import datetime
 import hashlib
 import hmac
 import json
-import os
 import shutil
 import stat
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from api import bls, manifest, receipts, registry, verdict
+from api import bls, manifest, receipts, registry, verdict, verification
 from api.app import run as command
+from api.console import LimitError
 from tests.api.conftest import TRAIN, write_table
 from tests.api.test_refusals import cut, flip
 from verifier.errors import ParametersUnsafe, StatementMismatch
@@ -382,52 +381,61 @@ def test_too_little_security_or_another_statement_is_not_signed(cli, proven, sig
     assert not (tmp_path / "r").exists()
 
 
-def test_the_verifier_runs_alone_and_before_the_key_is_read(cli, proven, signers, tmp_path, monkeypatch):
-    """Its process has no environment, no standard input and no file of ours; the key is read once it has ended."""
-    seen, real_run, real_read = [], subprocess.run, registry.read_secret
+def test_the_verifier_has_ended_before_the_key_is_read(cli, proven, signers, tmp_path, monkeypatch):
+    """Its process has no environment and no file of ours but those it judges; the key is read when it is gone."""
+    seen, real_popen, real_read = [], subprocess.Popen, registry.read_secret
 
-    def run(arguments, **options):
-        listed = set(os.listdir(options["cwd"]))
-        done = real_run(arguments, **options)
-        seen.append(("verifier", arguments[1:6], options["env"], options["stdin"], listed))
-        return done
+    class Popen(real_popen):
+        def __init__(self, arguments, **options):
+            files = options["pass_fds"]
+            assert len(files) == 2 and [Path(a).name for a in arguments[-2:]] == [str(handle) for handle in files]
+            seen.append(("began", options["env"], options["stdin"], options.get("close_fds", True)))
+            super().__init__(arguments, **options)
+
+        def wait(self, timeout=None):
+            status = super().wait(timeout)
+            seen.append(("ended", status))
+            return status
 
     def read_secret(path):
         seen.append(("key",))
         return real_read(path)
 
-    monkeypatch.setattr(verdict.subprocess, "run", run)
+    monkeypatch.setattr(verification.subprocess, "Popen", Popen)
     monkeypatch.setattr(registry, "read_secret", read_secret)
     assert sign(cli, signers, "ada", [proven / "run"], tmp_path / "r") == 0
-    files = {"verifier", "statement-000.json", "proof-000.zkp"}
-    flags = ["-S", "-E", "-s", "-m", "verifier"]
-    assert seen == [("verifier", flags, {}, subprocess.DEVNULL, files), ("key",)]
-
-
-def answering(monkeypatch, code: str) -> None:
-    """Puts another program in the place of the verifier's process."""
-    real = subprocess.run
-    monkeypatch.setattr(
-        verdict.subprocess, "run", lambda arguments, **options: real([sys.executable, "-c", code], **options)
-    )
+    assert seen[0] == ("began", {}, subprocess.DEVNULL, True)
+    assert set(seen[1:-1]) == {("ended", 0)} and seen[-1] == ("key",)
 
 
 LIES = [
-    ("another statement", 'print(\'{"valid": true, "statement_digest": "00", "segments": 1}\')'),
-    ("a bare yes", "print('{\"valid\": true}')"),
-    ("valid with a bad status", "print('{\"valid\": true}'); raise SystemExit(1)"),
-    ("an unknown error", 'print(\'{"valid": false, "error": "Exception", "reason": "x"}\')'),
-    ("nothing", "pass"),
-    ("a list", "print('[true]')"),
-    ("death", "import os; os.kill(os.getpid(), 9)"),
+    ("another statement", {"statement_digest": "00" * 32}),
+    ("other parameters", {"params_digest": "00" * 32}),
+    ("more segments", {"segments": 2}),
 ]
 
 
-@pytest.mark.parametrize("code", [row[1] for row in LIES], ids=[row[0] for row in LIES])
-def test_no_verdict_no_receipt(cli, proven, signers, tmp_path, monkeypatch, code):
-    answering(monkeypatch, code)
+@pytest.mark.parametrize("changes", [row[1] for row in LIES], ids=[row[0] for row in LIES])
+def test_a_verdict_about_something_else_is_not_signed(cli, proven, signers, tmp_path, monkeypatch, changes):
+    real = verdict.judge_alone
+    monkeypatch.setattr(verdict, "judge_alone", lambda *given: dataclasses.replace(real(*given), **changes))
     assert sign(cli, signers, "ada", [proven / "run"], tmp_path / "r") == 70
     assert "NoVerdict" in cli.err and not (tmp_path / "r").exists()
+
+
+def test_a_verifier_that_is_stopped_has_no_verdict(cli, proven, signers, tmp_path, monkeypatch):
+    monkeypatch.setattr(verdict, "_MEMORY", 1 << 20)
+    assert sign(cli, signers, "ada", [proven / "run"], tmp_path / "r", "--json") == 4
+    assert cli.json()["error"]["code"] == "verification_stopped" and not (tmp_path / "r").exists()
+
+
+def test_a_run_of_many_segments_reaches_the_verifier_whole(proven):
+    """More files than a process is commonly allowed by default reach it: it refuses the chain, which is none."""
+    pair = ((proven / "run/statement.json").read_bytes(), (proven / "run/proof.zkp").read_bytes())
+    with pytest.raises(StatementMismatch, match="segment 1 does not continue the run"):
+        verdict.judge([pair] * 100, 100)
+    with pytest.raises(LimitError, match="more than 256 segments"):
+        verdict.judge([pair] * 257, 100)
 
 
 def test_a_secret_key_is_for_its_owner_and_never_overwritten(cli, signers, tmp_path):
