@@ -17,6 +17,7 @@ from . import (
     keys,
     metrics,
     proofs,
+    receipts,
     shares,
     statements,
     uploads,
@@ -48,7 +49,7 @@ def create_app(store: Store, settings: HttpSettings, lifespan: Lifespan[FastAPI]
         [Security(the_caller, scopes=["verify"])],
         responses("unauthorized", "forbidden", "storage_unavailable"),
     )
-    for module in (uploads, artifacts, statements, jobs, proofs, shares, contexts, keys):
+    for module in (uploads, artifacts, statements, jobs, proofs, shares, receipts, contexts, keys):
         module.register(app)
     requests = metrics.Requests()
     metrics.register(app, store, requests)
