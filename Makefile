@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.zkgrad-setup
 
-.PHONY: setup check test test-services soak demo bench clean
+.PHONY: setup check test test-services browser soak demo bench clean
 
 setup: $(STAMP)
 
@@ -22,9 +22,15 @@ check: setup
 test: check
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-# What needs more than the checkout: builds the wheel and uses it in fresh environments. A skip is a failure here.
-test-services: setup
+# What needs more than the checkout: builds the wheel and uses it in fresh environments, drives a Chromium that is
+# installed (apt-get install chromium). A skip is a failure here.
+test-services: setup browser
 	$(BIN)/python -m pytest -m services --strict-markers -p tests.no_skips
+
+# The page /verify: the verifier, and CPython for WebAssembly at the version that package-lock.json pins (needs npm).
+browser: setup
+	npm ci --prefix api/service/browser --no-audit --no-fund --silent
+	$(BIN)/python -m api.browser_build
 
 # Long mutation tests, hours rather than minutes.
 soak: setup

@@ -1,0 +1,1 @@
+"""The service: the HTTP interface, its jobs and its pages."""
