@@ -1,1 +1,1 @@
-"""The service: the HTTP interface, its jobs and its pages."""
+"""The service: jobs that survive, storage, and the HTTP interface to them."""
