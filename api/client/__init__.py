@@ -6,12 +6,13 @@ with Client("https://prover.example", key) as client:
     job.download(Path("runs/demo"))           # verified here before it is written
 """
 
+from api.client_errors import ClientError as ClientError
+from api.client_errors import JobCancelled as JobCancelled
+from api.client_errors import JobFailed as JobFailed
+from api.client_errors import Refused as Refused
+from api.client_errors import Unreachable as Unreachable
+
 from .client import Client as Client
 from .client import Verdict as Verdict
-from .errors import ClientError as ClientError
-from .errors import JobCancelled as JobCancelled
-from .errors import JobFailed as JobFailed
-from .errors import Refused as Refused
-from .errors import Unreachable as Unreachable
 from .job import Event as Event
 from .job import Job as Job

@@ -7,7 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .errors import NotUnderstood
+from api.client_errors import NotUnderstood
+
 from .job import Job
 from .submission import Told, submit
 from .transport import Transport

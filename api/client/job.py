@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +13,16 @@ from typing import Any
 import httpx
 
 from api import chains, manifest
+from api.client_errors import ClientError, JobCancelled, JobFailed, NotUnderstood, Unreachable
 from prover.files import write_atomic
 from verifier.chain import verify_chain
 from verifier.check import LEAST_SECURITY, verify
 from verifier.errors import VerifierError
 from verifier.statement import Statement
 
-from .errors import JobCancelled, JobFailed, NotUnderstood, Unreachable
 from .transport import Transport
 
-OVER = ("succeeded", "failed", "cancelled")
+_ID = re.compile("[a-z0-9-]{1,80}")
 _QUIET = httpx.Timeout(30.0, read=90.0)
 _LOST = 5
 
@@ -36,9 +37,11 @@ class Event:
 
 
 class Job:
-    """A job of a service, by its id."""
+    """A job of a service, by its id. ClientError for what cannot be one."""
 
     def __init__(self, transport: Transport, job: str) -> None:
+        if not _ID.fullmatch(job):
+            raise ClientError(f"{job[:80]!r} is no id of a job")
         self._transport, self.id = transport, job
 
     def state(self) -> dict[str, Any]:

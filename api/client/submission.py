@@ -15,10 +15,10 @@ from typing import Any
 
 from api import chains, runs, slots
 from api.chains import Segment
+from api.client_errors import Refused
 from prover.files import write_atomic
 
 from . import uploading
-from .errors import Refused
 from .transport import Transport
 
 REMOTE = "remote.json"

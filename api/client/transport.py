@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from .errors import ClientError, NotUnderstood, Refused, Unreachable
+from api.client_errors import ClientError, NotUnderstood, Refused, Unreachable
 
 _TRIES = 5
 _AGAIN = (429, 502, 503, 504)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import Refused
+from api.client_errors import Refused
+
 from .transport import Transport
 
 PART_BYTES = 32 << 20

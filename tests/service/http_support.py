@@ -41,13 +41,18 @@ def served(app: FastAPI) -> Iterator[str]:
         thread.join(30)
 
 
+def connect(url: str) -> httpx.Client:
+    """A client that asks no proxy of the environment."""
+    return httpx.Client(base_url=url, trust_env=False, timeout=60)
+
+
 @contextmanager
 def service(folder: Path, **settings: Any) -> Iterator[tuple[httpx.Client, Store]]:
     """A client and the store of a service without keys, on a new store."""
     chosen = HttpSettings(data=folder / "data", disk_floor_bytes=0, **settings)
     store = open_store(chosen, migrate=True)
     try:
-        with served(create_app(store, chosen)) as url, httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+        with served(create_app(store, chosen)) as url, connect(url) as client:
             yield client, store
     finally:
         store.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Request, Security
 from fastapi.responses import JSONResponse
+from starlette.types import Lifespan
 
 from api.service.errors import RangeInvalid, ServiceError, TooMany, Unauthorized, Unprocessable
 from api.service.store import Store
@@ -31,13 +32,13 @@ DESCRIPTION = """Proves and verifies how neural networks were trained, and compu
 A verdict is about the statement it was asked about: pin what you expect, or read the statement.
 
 Every error is a problem (RFC 9457, `application/problem+json`) with a `code` from a closed list. Digests are SHA-256
-in 64 hexadecimal digits. Secret artifacts (data, first weights, openings) are write-only. Nothing is fetched from a URL."""
+in 64 hexadecimal digits. Secret artifacts (data, first weights, openings) are write-only. No URL is ever fetched."""
 _SLACK = 1 << 12
 
 
-def create_app(store: Store, settings: HttpSettings) -> FastAPI:
+def create_app(store: Store, settings: HttpSettings, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
     """The application on an open store, which the caller closes when it is done."""
-    app = application.create("zkgrad", DESCRIPTION, lambda path: _limit(path, settings))
+    app = application.create("zkgrad", DESCRIPTION, lambda path: _limit(path, settings), lifespan=lifespan)
     app.state.store, app.state.settings = store, settings
     app.add_exception_handler(ServiceError, _service_error)
     application.add_readiness(app, store.ready)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any, Literal, TypeVar
 
 import anyio.to_thread
 from fastapi import FastAPI, Header, Query, Response
@@ -25,8 +25,9 @@ _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d{1,6})(?:$|[,;\s])")
 _BATCH = 100
 _MADE = {
     202: location("The job.", Idempotent_Replayed="`true` when the key was used before: the job is the one it made."),
-    **responses(*BODY, "idempotency_mismatch", "budget_exhausted"),
+    **responses(*BODY, "idempotency_mismatch", "budget_exhausted", "conflict"),
 }
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
@@ -49,7 +50,7 @@ def _submit(
 
 
 def _register_submission(app: FastAPI) -> None:
-    def made(path: str, summary: str) -> Any:
+    def made(path: str, summary: str) -> Callable[[Handler], Handler]:
         return app.post(path, status_code=202, tags=["jobs"], summary=summary, responses=_MADE)
 
     @made("/v1/prove", "Prove a run")

@@ -61,7 +61,7 @@ class Observed:
     """Counts and logs every request when it is over."""
 
     def __init__(self, app: ASGIApp, requests: Requests) -> None:
-        self._app, self._requests, self._log = app, requests, get_logger()
+        self._app, self._requests, self._log = app, requests, get_logger("http")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

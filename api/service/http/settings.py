@@ -18,7 +18,6 @@ class HttpSettings(Settings):
 
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535, description="0 takes a free one.")
-    log_json: bool = Field(False, description="One JSON object a line instead of text for people.")
     max_wait_seconds: float = Field(60.0, ge=0, description="The longest that Prefer: wait makes a request wait.")
     heartbeat_seconds: float = Field(15.0, gt=0, description="Between two signs of life in a stream of events.")
     verify_proof_bytes: int = Field(_DEFAULTS.proof_bytes, ge=1)

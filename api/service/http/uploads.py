@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Annotated, Literal
 
 import anyio.to_thread
@@ -11,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from api.service import uploads
 from api.service.store import Store
-from api.service.views import ArtifactView, Caller, PartView, UploadView
+from api.service.views import ArtifactView, Caller, UploadView
 
 from .access import StoreOf, Writer
 from .bytes import content_length, incoming, stated_digest
@@ -46,6 +45,28 @@ class NewUpload(BaseModel):
     digest: str | None = Field(None, pattern=DIGEST, description="SHA-256 of all bytes, checked at the end.")
 
 
+class ReceivedPart(BaseModel):
+    """A part that is stored. Its digest is not told: of secrets, it would confirm guesses."""
+
+    number: int
+    size: int
+
+
+class Upload(BaseModel):
+    """What was announced, and the parts that are there. Without a new part for long it ends at `expires`."""
+
+    id: str
+    kind: str
+    secret: bool
+    media_type: str
+    size: int | None
+    parts: list[ReceivedPart]
+    received: int
+    created: float
+    expires: float
+    artifact: str | None = Field(description="What it has become, once it is complete.")
+
+
 def register(app: FastAPI) -> None:
     """Adds the routes to an application."""
 
@@ -56,7 +77,7 @@ def register(app: FastAPI) -> None:
         summary="Begin an upload",
         responses={201: location("The upload."), **responses(*BODY, "disk_full")},
     )
-    def begin_upload(new: NewUpload, response: Response, store: StoreOf, caller: Writer) -> UploadView:
+    def begin_upload(new: NewUpload, response: Response, store: StoreOf, caller: Writer) -> Upload:
         """Then PUT its parts, numbered from 1, in any order, and POST to `complete`."""
         made = uploads.begin_upload(store, caller.tenant, **new.model_dump())
         response.headers["Location"] = f"/v1/uploads/{made.id}"
@@ -68,7 +89,7 @@ def register(app: FastAPI) -> None:
         summary="An upload and its parts, from which it is resumed",
         responses=responses(*WRITE, "not_found"),
     )
-    def get_upload(upload: Id, store: StoreOf, caller: Writer) -> UploadView:
+    def get_upload(upload: Id, store: StoreOf, caller: Writer) -> Upload:
         return shown(uploads.get_upload(store, caller.tenant, upload))
 
     @app.put(
@@ -80,13 +101,14 @@ def register(app: FastAPI) -> None:
     )
     async def put_part(
         upload: Id, number: Annotated[int, Path(ge=1, le=100_000)], request: Request, store: StoreOf, caller: Writer
-    ) -> PartView:
+    ) -> ReceivedPart:
         """Durable once answered. The same number again replaces the part."""
         size, digest = _announced(request)
 
-        def put() -> PartView:
+        def put() -> ReceivedPart:
             chunks = incoming(request)
-            return uploads.put_part(store, caller.tenant, upload, number, chunks, size=size, digest=digest)
+            part = uploads.put_part(store, caller.tenant, upload, number, chunks, size=size, digest=digest)
+            return ReceivedPart(number=part.number, size=part.size)
 
         return await anyio.to_thread.run_sync(put)
 
@@ -95,7 +117,10 @@ def register(app: FastAPI) -> None:
         status_code=201,
         tags=["uploads"],
         summary="Make an artifact of the parts",
-        responses={201: location("The artifact."), **responses(*WRITE, "not_found", "digest_mismatch", "conflict", "too_large")},
+        responses={
+            201: location("The artifact."),
+            **responses(*WRITE, "not_found", "digest_mismatch", "conflict", "too_large"),
+        },
     )
     def complete_upload(upload: Id, response: Response, store: StoreOf, caller: Writer) -> ArtifactView:
         """Done twice, it answers with the same artifact."""
@@ -156,9 +181,17 @@ def _announced(request: Request) -> tuple[int, str | None]:
     return content_length(request), stated_digest(request)
 
 
-def shown(upload: UploadView) -> UploadView:
-    """An upload without the digests of secret parts, which would confirm guesses."""
-    if not upload.secret:
-        return upload
-    parts = tuple(dataclasses.replace(part, digest="") for part in upload.parts)
-    return dataclasses.replace(upload, parts=parts, digest=None)
+def shown(upload: UploadView) -> Upload:
+    """An upload as it is told: nothing of a secret's content."""
+    return Upload(
+        id=upload.id,
+        kind=upload.kind,
+        secret=upload.secret,
+        media_type=upload.media_type,
+        size=upload.size,
+        parts=[ReceivedPart(number=part.number, size=part.size) for part in upload.parts],
+        received=upload.received,
+        created=upload.created,
+        expires=upload.expires,
+        artifact=upload.artifact,
+    )

@@ -88,9 +88,7 @@ def _prove(
     link.stage("check the proof")
     hiding = statement.parameters.zero_knowledge
     try:
-        verdict = verify(
-            statement.to_bytes(), proof, minimum_security=LEAST_SECURITY, allow_transparent=not hiding
-        )
+        verdict = verify(statement.to_bytes(), proof, minimum_security=LEAST_SECURITY, allow_transparent=not hiding)
     except VerifierError as error:
         # The text names public things only: places and positions of a proof.
         raise Refused(failure("self_check_failed", "check the proof").document()) from error
@@ -127,9 +125,7 @@ def _openings(link: Link) -> dict[str, Blinding]:
         return runs.openings_of(path_of(handle))
 
 
-def _blindings(
-    openings: Mapping[str, Blinding], segment: int, count: int, statement: Statement
-) -> dict[str, Blinding]:
+def _blindings(openings: Mapping[str, Blinding], segment: int, count: int, statement: Statement) -> dict[str, Blinding]:
     """The secrets of a segment's standing commitments, by the names that they have in a run's folder."""
     last = chains.state_group(segment + 1) if count > 1 else "final"
     names = {"data": "data", "initial": chains.state_group(segment), "final": last}
