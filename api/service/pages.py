@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 STATIC = Path(__file__).resolve().parent / "static"
 _OWN = ("style-src 'self'", "img-src 'self'", "connect-src 'self'", "worker-src 'self'", "base-uri 'none'")
@@ -36,7 +37,7 @@ def headers(path: str) -> Mapping[str, str]:
 
 
 class Pages(StaticFiles):
-    """Serves `static`; to be mounted at `/` after all other routes."""
+    """Serves `static`: an application by itself."""
 
     def __init__(self, directory: Path = STATIC) -> None:
         super().__init__(directory=directory, html=True)
@@ -46,3 +47,22 @@ class Pages(StaticFiles):
         response = await super().get_response(path, scope)
         response.headers.update(headers(path))
         return response
+
+
+class PagesOr:
+    """The pages, and where there is none what would have answered otherwise: for the router's `default`.
+
+    A mount at `/` would answer for every path, so that the API could not say which methods a path of its own has.
+    """
+
+    def __init__(self, otherwise: ASGIApp) -> None:
+        self._pages, self._otherwise = Pages(), otherwise
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
+            try:
+                await self._pages(scope, receive, send)
+                return
+            except HTTPException:
+                pass
+        await self._otherwise(scope, receive, send)
