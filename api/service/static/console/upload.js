@@ -1,5 +1,5 @@
-// A run folder on its way to the service. Its openings were granted, and counted, by `zkgrad jobs submit`, which wrote
-// remote.json before it sent anything: a browser could not count them durably.
+// A run folder on its way to the service. Its openings were granted, and counted, by `zkgrad jobs prepare`, which
+// wrote remote.json: a browser could not count them durably.
 import { json, request } from "./service.js";
 
 const PART = 32 * 1024 * 1024;
@@ -13,7 +13,7 @@ const named = (files, name) => files.find(([path]) => path === name)?.[1];
 export async function readRun(list, origin) {
   const files = [...list].map((file) => [file.webkitRelativePath.split("/").slice(1).join("/"), file]);
   const remote = named(files, "remote.json");
-  if (!remote) throw new NotReady("There is no remote.json: run `zkgrad jobs submit` first, which grants the openings.");
+  if (!remote) throw new NotReady("There is no remote.json: run `zkgrad jobs prepare` first, which grants the openings.");
   const granted = await parsed(remote);
   if (granted.format !== FORMAT) throw new NotReady(`remote.json is not of format ${FORMAT}.`);
   // A grant is for one service: two services cannot know of each other what is used up.
