@@ -66,8 +66,8 @@ function row(job) {
   }
   const stage = job.status === "running" && job.stage ? `, ${job.stage}` : "";
   return element("tr", {},
-    element("td", { className: "mono", textContent: job.id }), element("td", { textContent: job.kind }),
-    element("td", {}, status(job.status), stage), element("td", { textContent: at(job.created) }), element("td", {}, acts));
+    element("td", { className: "mono", textContent: job.id }), element("td", { className: "optional-column", textContent: job.kind }),
+    element("td", {}, status(job.status), stage), element("td", { className: "optional-column", textContent: at(job.created) }), element("td", {}, acts));
 }
 
 async function artifacts() {

@@ -5,7 +5,7 @@ let key = sessionStorage.getItem(SLOT) ?? "";
 export class Refused extends Error {
   constructor(status, problem) {
     const places = (problem.errors ?? []).map((fault) => `${fault.pointer}: ${fault.detail}`).join("; ");
-    super([problem.detail ?? problem.title ?? `status ${status}`, places].filter(Boolean).join(". "));
+    super(places || (problem.detail ?? problem.title ?? `status ${status}`));
     this.status = status;
     this.code = problem.code ?? "";
   }

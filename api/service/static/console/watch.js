@@ -15,7 +15,7 @@ export function closeJob() {
 export async function openJob(number, changed) {
   closeJob();
   const mine = (watching = new AbortController());
-  id("events").replaceChildren();
+  for (const name of ["events", "job-state", "job-facts", "job-files"]) id(name).replaceChildren();
   id("job").hidden = false;
   id("job-title").textContent = `Job ${number}`;
   id("job").focus();
@@ -121,7 +121,7 @@ export const at = (seconds) => new Date(seconds * 1000).toLocaleString();
 function list(event) {
   const { at: when, ...data } = event.data;
   const what = event.type === "stage" ? data.name : event.type === "progress" ? `${data.done} of ${data.total}`
-    : event.type === "retry" ? (data.failure?.message ?? "") : event.type === "segment" ? `segment ${data.segment}` : "";
+    : event.type === "retry" ? (data.failure?.message ?? "") : event.type === "segment" ? String(data.segment) : "";
   const items = id("events");
   // A stage with thousands of steps is one line that counts.
   const last = items.lastElementChild;

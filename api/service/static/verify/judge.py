@@ -21,17 +21,17 @@ Report = Callable[[str, str], None]  # stage, "begin" or "end"; or "segments" an
 
 # (module, function, key, words), in the order in which a verification goes through them.
 STAGES = (
-    ("check", "parse_statement", "statement", "Statement is in canonical form"),
-    ("check", "check_bounds", "bounds", "No integer can wrap around the field"),
-    ("check", "shape_of", "security", "Soundness errors added up, lengths known"),
-    ("lookup", "check", "lookups", "Ranges, roundings and activations stand in their tables"),
+    ("check", "parse_statement", "statement", "The statement, in its one canonical form"),
+    ("check", "check_bounds", "bounds", "Bounds of all integers against the field"),
+    ("check", "shape_of", "security", "Sum of the soundness errors, lengths of the proof"),
+    ("lookup", "check", "lookups", "Lookups: ranges, roundings, activations"),
     ("products", "check_einsums", "products", "Products with the weights, forward and backward"),
-    ("products", "check_histories", "history", "Weights of every step follow from the first"),
-    ("merge", "check", "merge", "All claims brought to one point"),
-    ("commitment", "check_value", "opening", "One combined row opens all commitments"),
-    ("zero_knowledge", "check_equations", "equations", "Equations in hidden scalars combined"),
-    ("commitment", "check_columns", "columns", "Drawn columns are in the committed trees"),
-    ("zero_knowledge", "check_columns", "pads", "Drawn columns of the pads as well"),
+    ("products", "check_histories", "history", "Weights of every step, from the first ones"),
+    ("merge", "check", "merge", "All claims to one point"),
+    ("commitment", "check_value", "opening", "One combined row for all commitments"),
+    ("zero_knowledge", "check_equations", "equations", "Equations in hidden scalars, combined"),
+    ("commitment", "check_columns", "columns", "Drawn columns of the commitments"),
+    ("zero_knowledge", "check_columns", "pads", "Drawn columns of the pads: the hidden equations decided"),
 )
 STATEMENT_FORMAT, CHAIN_FORMAT = "zkgrad-statement/1", "zkgrad-chain/1"
 _HEADER = 44  # magic, version, statement digest
