@@ -157,10 +157,10 @@ def test_every_error_is_a_problem_and_every_answer_has_the_headers(client):
 
 
 def test_limits_come_from_the_environment():
-    assert limits_from({"ZKGRAD_VERIFY_SECONDS": "7", "PATH": "/bin"}) == VerifyLimits(seconds=7)
+    assert limits_from({"ZKGRAD_VERIFY_NOW_SECONDS": "7", "PATH": "/bin"}) == VerifyLimits(seconds=7)
     for wrong in ("0", "-1", "many", ""):
-        with pytest.raises(ValueError, match="ZKGRAD_VERIFY_AT_ONCE"):
-            limits_from({"ZKGRAD_VERIFY_AT_ONCE": wrong})
+        with pytest.raises(ValueError, match="ZKGRAD_VERIFY_NOW_AT_ONCE"):
+            limits_from({"ZKGRAD_VERIFY_NOW_AT_ONCE": wrong})
 
 
 def test_the_small_application_imports_nothing_of_the_large_one():

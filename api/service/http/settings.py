@@ -17,18 +17,20 @@ class HttpSettings(Settings):
     """Settings of the API's process. Sizes are bytes, times seconds."""
 
     host: str = "127.0.0.1"
-    port: int = Field(8080, ge=0, le=65535, description="0 takes a free one.")
-    max_wait_seconds: float = Field(60.0, ge=0, description="The longest that Prefer: wait makes a request wait.")
-    heartbeat_seconds: float = Field(15.0, gt=0, description="Between two signs of life in a stream of events.")
-    verify_proof_bytes: int = Field(_DEFAULTS.proof_bytes, ge=1)
-    verify_seconds: int = Field(_DEFAULTS.seconds, ge=1)
-    verify_memory: int = Field(_DEFAULTS.memory, ge=1 << 20)
-    verify_at_once: int = Field(_DEFAULTS.at_once, ge=1)
+    port: int = Field(default=8080, ge=0, le=65535, description="0 takes a free one.")
+    max_wait_seconds: float = Field(default=60.0, ge=0, description="The longest that Prefer: wait makes a request wait.")
+    heartbeat_seconds: float = Field(default=15.0, gt=0, description="Between two signs of life in a stream of events.")
+    verify_now_proof_bytes: int = Field(default=_DEFAULTS.proof_bytes, ge=1)
+    verify_now_seconds: int = Field(default=_DEFAULTS.seconds, ge=1)
+    verify_now_memory: int = Field(default=_DEFAULTS.memory, ge=1 << 20)
+    verify_now_at_once: int = Field(default=_DEFAULTS.at_once, ge=1)
 
     @property
     def verify_limits(self) -> VerifyLimits:
         """Of POST /v1/verify."""
-        return VerifyLimits(self.verify_proof_bytes, self.verify_seconds, self.verify_memory, self.verify_at_once)
+        return VerifyLimits(
+            self.verify_now_proof_bytes, self.verify_now_seconds, self.verify_now_memory, self.verify_now_at_once
+        )
 
 
 def is_loopback(host: str) -> bool:
