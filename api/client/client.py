@@ -10,7 +10,7 @@ from typing import Any
 from api.client_errors import NotUnderstood
 
 from .job import Job
-from .submission import Told, submit
+from .submission import Told, prepare, submit
 from .transport import Transport
 
 
@@ -55,6 +55,14 @@ class Client:
         data and weights. BudgetExhausted: too few openings are left.
         """
         return Job(self._transport, submit(self._transport, folder, attempts, told))
+
+    def prepare(self, folder: Path, *, attempts: int = 2) -> Job | None:
+        """Grants the openings of `prove` and sends nothing: the service's console can then submit the folder.
+
+        The job that is under way, if there is one already. BudgetExhausted: too few openings are left.
+        """
+        job = prepare(self._transport, folder, attempts)
+        return None if job is None else Job(self._transport, job)
 
     def verify(
         self,

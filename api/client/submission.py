@@ -50,19 +50,36 @@ def submit(transport: Transport, folder: Path, attempts: int, told: Told | None 
     """
     with slots.proving(folder) as ledger:
         segments = chains.read_segments(folder)
-        remote = _load(folder, transport.url)
-        if remote is not None and remote.job is not None:
-            if _alive(transport, remote.job):
-                return remote.job
-            remote = None
-        if remote is None:
-            granted = ledger.grant([segment.statement for segment in segments], attempts)
-            grants = {root: {"first": first, "count": count} for root, (first, count) in granted.items()}
-            remote = _Remote(transport.url, secrets.token_hex(16), grants)
-            remote.save(folder)
+        remote = _granted(transport, folder, ledger, segments, attempts)
+        if remote.job is not None:
+            return remote.job
         for role, path in _files(folder, segments).items():
             _upload(transport, folder, remote, role, path, told)
         return _make_job(transport, folder, remote, segments)
+
+
+def prepare(transport: Transport, folder: Path, attempts: int) -> str | None:
+    """Grants the openings and uploads nothing: the folder can then be submitted from the service's console.
+
+    The id of the job that is under way, or has succeeded, instead, if there is one. BudgetExhausted, RunFolderError,
+    ClientError.
+    """
+    with slots.proving(folder) as ledger:
+        return _granted(transport, folder, ledger, chains.read_segments(folder), attempts).job
+
+
+def _granted(
+    transport: Transport, folder: Path, ledger: slots.Ledger, segments: tuple[Segment, ...], attempts: int
+) -> _Remote:
+    """What is under way with this server; a new grant where nothing is, or its job came to nothing."""
+    remote = _load(folder, transport.url)
+    if remote is not None and (remote.job is None or _alive(transport, remote.job)):
+        return remote
+    granted = ledger.grant([segment.statement for segment in segments], attempts)
+    grants = {root: {"first": first, "count": count} for root, (first, count) in granted.items()}
+    remote = _Remote(transport.url, secrets.token_hex(16), grants)
+    remote.save(folder)
+    return remote
 
 
 def _files(folder: Path, segments: tuple[Segment, ...]) -> dict[str, Path]:

@@ -28,7 +28,8 @@ def register(app: typer.Typer) -> None:
     """Adds the verbs of this file as `jobs`."""
     verbs = typer.Typer(no_args_is_help=True, help="Have a service prove runs.")
     for name, verb in (
-        ("submit", submit), ("list", list_), ("watch", watch), ("cancel", cancel), ("download", download)
+        ("submit", submit), ("prepare", prepare), ("list", list_), ("watch", watch), ("cancel", cancel),
+        ("download", download),
     ):  # fmt: skip
         verbs.command(name)(verb)
     app.add_typer(verbs, name="jobs")
@@ -79,6 +80,23 @@ def submit(
             paths = job.download(folder)
             result["proofs"], lines = [str(path) for path in paths], _written(paths)
     answer(result, lines, as_json)
+
+
+def prepare(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A trained run.")],
+    attempts: Annotated[int, typer.Option(min=1, help="Tries of the job for which openings are granted.")] = 2,
+    server: Server = None,
+    key_file: KeyFile = None,
+    insecure_http: Insecure = False,
+    as_json: Json = False,
+) -> None:
+    """Grant a run's openings to a service and send nothing: its console in the browser can then submit the folder."""
+    with _client(server, key_file, insecure_http) as client:
+        job = client.prepare(folder, attempts=attempts)
+    if job is not None:
+        answer({"job": job.id}, [f"nothing to do: the run is submitted already, as job {job.id}"], as_json)
+        return
+    answer({"job": None}, [f"granted; next: choose {folder} on the console of the service"], as_json)
 
 
 def list_(

@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 from starlette.types import Lifespan
 
 from api.service.errors import RangeInvalid, ServiceError, TooMany, Unauthorized, Unprocessable
+from api.service.pages import PagesOr
 from api.service.store import Store
 
 from . import (
@@ -51,6 +52,7 @@ def create_app(store: Store, settings: HttpSettings, lifespan: Lifespan[FastAPI]
     )
     for module in (uploads, artifacts, statements, jobs, proofs, shares, receipts, contexts, keys):
         module.register(app)
+    app.router.default = PagesOr(app.router.default)
     requests = metrics.Requests()
     metrics.register(app, store, requests)
     app.add_middleware(metrics.Observed, requests=requests)
