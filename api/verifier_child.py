@@ -20,20 +20,23 @@ _PDEATHSIG, _NO_NEW_PRIVS = 1, 38
 _FILES = 64
 
 
-def confine(seconds: int, memory: int) -> None:
-    """Gives up core dumps, new privileges, processes, written files, and all memory and time beyond the limits."""
+def confine(seconds: int, memory: int, files: int) -> None:
+    """Gives up core dumps, new privileges, processes, written files, and all memory, time and open files beyond the
+    limits."""
     limits = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_NPROC: 0,
-        resource.RLIMIT_NOFILE: _FILES,
-        resource.RLIMIT_CPU: seconds,
+        resource.RLIMIT_NOFILE: files,
         resource.RLIMIT_AS: memory,
+        resource.RLIMIT_CPU: seconds,
     }
     for limit, value in limits.items():
         _, most = resource.getrlimit(limit)
-        allowed = value if most == resource.RLIM_INFINITY else min(value, most)
-        resource.setrlimit(limit, (allowed, allowed))
+        most = sys.maxsize if most == resource.RLIM_INFINITY else most
+        # The kernel kills without a name at the hard limit; a second before, SIGXCPU says that time was the reason.
+        hard = value + 1 if limit == resource.RLIMIT_CPU else value
+        resource.setrlimit(limit, (min(value, most), min(hard, most)))
     if sys.platform == "linux":
         prctl = ctypes.CDLL(None).prctl
         prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -55,7 +58,8 @@ def load_verifier(folder: str) -> None:
 def main() -> int:
     """The verifier's exit code."""
     folder, seconds, memory, *arguments = sys.argv[1:]
-    confine(int(seconds), int(memory))
+    # What was handed over is open already, under numbers that the limit has to cover.
+    confine(int(seconds), int(memory), _FILES + max(map(int, os.listdir("/dev/fd"))))
     load_verifier(folder)
     return int(importlib.import_module("verifier.__main__").main(arguments))
 
