@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     max_reply_bytes: int = Field(default=4 * _GIB, ge=1)
     device: str = Field(default="cpu", description="The jobs that a worker takes: those that ask for this device.")
 
+    job_tracebacks: bool = Field(
+        default=True, description="Errors of jobs, which may quote values of secrets, go to the worker's stderr."
+    )
+
     # --- times ---
     lease_seconds: float = Field(default=30.0, gt=0)
     poll_seconds: float = Field(default=0.5, gt=0)
