@@ -8,7 +8,24 @@ import importlib
 import typer
 import typer.main
 
-from .commands import accuracy, demo, digest, doctor, inference, opening, prove, show, train, use, verify
+from .commands import (
+    accuracy,
+    demo,
+    digest,
+    doctor,
+    inference,
+    jobs,
+    keys,
+    opening,
+    prove,
+    receipt,
+    serve,
+    show,
+    train,
+    use,
+    verify,
+    worker,
+)
 from .console import UsageError, fail
 from .exits import INTERNAL, INTERRUPTED, OK, USAGE
 
@@ -20,8 +37,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (train, prove, verify, show, use, accuracy, inference, opening, digest, demo, doctor):
+for module in (
+    train, prove, verify, show, use, accuracy, inference, opening, digest, demo, doctor, serve, worker, jobs, keys,
+):  # fmt: skip
     module.register(app)
+app.add_typer(receipt.app, name="receipt")
 # The room of encrypted computation brings its own verbs, where its libraries are installed.
 with contextlib.suppress(ModuleNotFoundError):
     app.add_typer(importlib.import_module("api.fhe_cli").app, name="fhe")

@@ -172,7 +172,12 @@ def write_data(folder: Path, inputs: Integers, targets: Integers) -> None:
 
 def read_data(folder: Path) -> tuple[Integers, Integers]:
     """Inputs [n, d_0] and targets [n, d_L]."""
-    arrays = _arrays(folder / DATA, ("inputs", "targets"))
+    return data_of(folder / DATA)
+
+
+def data_of(path: Path) -> tuple[Integers, Integers]:
+    """Inputs and targets of a data file, wherever it lies."""
+    arrays = _arrays(path, ("inputs", "targets"))
     return arrays["inputs"], arrays["targets"]
 
 
@@ -281,8 +286,13 @@ def write_openings(folder: Path, blindings: Mapping[str, Blinding]) -> None:
 
 def read_openings(folder: Path) -> dict[str, Blinding]:
     """Blindings by group: "data", "initial", and "final" once trained."""
+    return openings_of(folder / OPENINGS)
+
+
+def openings_of(path: Path) -> dict[str, Blinding]:
+    """Blindings of a file of openings, wherever it lies."""
     try:
-        arrays = load_arrays(folder / OPENINGS)
+        arrays = load_arrays(path)
     except InputInvalid as error:
         raise RunFolderError(str(error)) from None
     groups = sorted({name.split(".")[0] for name in arrays})
@@ -295,7 +305,7 @@ def read_openings(folder: Path) -> dict[str, Blinding]:
             for group in groups
         }
     except KeyError as error:
-        raise RunFolderError(f"{folder / OPENINGS} lacks {error}") from None
+        raise RunFolderError(f"{path} lacks {error}") from None
 
 
 def read_run(folder: Path) -> Run:

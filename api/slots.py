@@ -1,7 +1,7 @@
 """The budget of openings of a run folder, counted in a file; see `prover.openings` for what is counted.
 
-A slot is counted durably before a proof leaves memory, and is never given back. Copying a run folder copies
-its unspent slots too; that cannot be detected here, and the documentation says so.
+A slot is counted durably before a proof leaves memory, or before it is granted to a service, and is never given back.
+Copying a run folder copies its unspent slots too; that cannot be detected here, and the documentation says so.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import contextlib
 import fcntl
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from prover.errors import RunFolderError
 from prover.files import write_atomic
-from prover.openings import openings_left, require_openings, spent
+from prover.openings import budgets, openings_left, require_openings, spent
 from verifier.statement import Statement
 
 from .runs import read_file, require
@@ -57,6 +58,22 @@ class Ledger:
         It is never given back: a proof whose file was lost may have been seen.
         """
         write_slots(self.folder, spent(_read_slots(self.folder), statement))
+
+    def grant(self, statements: Sequence[Statement], attempts: int = 1) -> dict[str, tuple[int, int]]:
+        """Hands openings over to a service: a range (first, count) for every commitment, by root in hexadecimal.
+
+        A range has as many openings as proofs of these statements, each tried up to `attempts` times, may spend, or all
+        that are left if those are fewer. It counts as spent here, durably, before this returns: ranges that were
+        granted never overlap. BudgetExhausted unless each statement can be proven once.
+        """
+        if attempts < 1:
+            raise ValueError(f"{attempts} attempts: at least 1")
+        self.require(statements)
+        used, needed = _read_slots(self.folder), Counter(root for s in statements for root in budgets(s))
+        left = {root: budget - used.get(root, 0) for s in statements for root, (_, budget) in budgets(s).items()}
+        ranges = {root: (used.get(root, 0), min(count * attempts, left[root])) for root, count in needed.items()}
+        write_slots(self.folder, used | {root: first + count for root, (first, count) in ranges.items()})
+        return ranges
 
 
 def write_slots(folder: Path, used: Mapping[str, int]) -> None:

@@ -17,9 +17,12 @@ Used = Mapping[str, int]
 def budgets(s: Statement) -> dict[str, tuple[str, int]]:
     """Name and budget, by root, of every commitment that outlives a proof of this statement and is opened by it."""
     p = s.parameters
-    if p.task == "accuracy":
-        # Its samples are committed for this proof alone, and their secrets are not kept.
-        return {s.initial_root.hex(): ("model", p.state_openings)}
+    if p.task != "training":
+        named = {s.initial_root.hex(): ("model", p.state_openings)}
+        # The samples of an accuracy are committed for that proof alone; those of an inference may be the run's data.
+        if p.task == "inference" and any(s.data_root):
+            named[s.data_root.hex()] = ("data", p.data_openings)
+        return named
     named = {s.data_root.hex(): ("data", p.data_openings), s.final_root.hex(): ("final state", p.state_openings)}
     if p.initial == "committed":
         named[s.initial_root.hex()] = ("initial state", p.state_openings)

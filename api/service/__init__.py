@@ -1,0 +1,1 @@
+"""The service: jobs that survive, storage, and the HTTP interface to them."""
