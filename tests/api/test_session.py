@@ -30,9 +30,10 @@ class Stdin:
 
 def test_a_run_folder_holds_what_it_should_with_secrets_for_the_owner_only(proven):
     run = proven / "run"
-    assert {path.name for path in run.iterdir()} == SECRETS | {"statement.json", "proof.zkp"}
+    assert {path.name for path in run.iterdir()} == SECRETS | {"statement.json", "proof.zkp", "timings.json"}
     for path in run.iterdir():
-        assert stat.S_IMODE(path.stat().st_mode) == (0o600 if path.name in SECRETS else 0o644), path
+        public = path.name in ("statement.json", "proof.zkp")
+        assert stat.S_IMODE(path.stat().st_mode) == (0o644 if public else 0o600), path
     assert [path.name for path in proven.iterdir() if path.name.startswith(".")] == []
 
 
