@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.zkgrad-setup
 
-.PHONY: setup check test test-services soak demo bench clean
+.PHONY: setup check test test-services browser docs soak demo bench clean
 
 setup: $(STAMP)
 
@@ -11,7 +11,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "zkgrad needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev,docs]'
 	touch $(STAMP)
 
 check: setup
@@ -22,9 +22,19 @@ check: setup
 test: check
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-# What needs more than the checkout: builds the wheel and uses it in fresh environments. A skip is a failure here.
-test-services: setup
+# What needs more than the checkout: builds the wheel and uses it in fresh environments, drives a Chromium that is
+# installed (apt-get install chromium). A skip is a failure here.
+test-services: setup browser
 	$(BIN)/python -m pytest -m services --strict-markers -p tests.no_skips
+
+# The page /verify: the verifier, and CPython for WebAssembly at the version that package-lock.json pins (needs npm).
+browser: setup
+	npm ci --prefix api/service/browser --no-audit --no-fund --silent
+	$(BIN)/python -m api.browser_build
+
+# The documentation, into site/. Fetches nothing, and neither do its pages.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # Long mutation tests, hours rather than minutes.
 soak: setup
@@ -37,4 +47,4 @@ bench: setup
 	$(BIN)/python -m bench demo
 
 clean:
-	rm -rf build dist runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache zkgrad.egg-info
+	rm -rf build dist runs site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache zkgrad.egg-info

@@ -8,7 +8,22 @@ import importlib
 import typer
 import typer.main
 
-from .commands import accuracy, demo, doctor, prove, receipt, report, show, train, use, verify
+from .commands import (
+    accuracy,
+    demo,
+    doctor,
+    jobs,
+    keys,
+    prove,
+    receipt,
+    report,
+    serve,
+    show,
+    train,
+    use,
+    verify,
+    worker,
+)
 from .console import UsageError, fail
 from .exits import INTERNAL, INTERRUPTED, OK, USAGE
 
@@ -20,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (train, prove, verify, show, report, use, accuracy, demo, doctor):
+for module in (train, prove, verify, show, report, use, accuracy, demo, doctor, serve, worker, jobs, keys):
     module.register(app)
 app.add_typer(receipt.app, name="receipt")
 # The room of encrypted computation brings its own verbs, where its libraries are installed.

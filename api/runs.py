@@ -166,7 +166,12 @@ def write_data(folder: Path, inputs: Integers, targets: Integers) -> None:
 
 def read_data(folder: Path) -> tuple[Integers, Integers]:
     """Inputs [n, d_0] and targets [n, d_L]."""
-    arrays = _arrays(folder / DATA, ("inputs", "targets"))
+    return data_of(folder / DATA)
+
+
+def data_of(path: Path) -> tuple[Integers, Integers]:
+    """Inputs and targets of a data file, wherever it lies."""
+    arrays = _arrays(path, ("inputs", "targets"))
     return arrays["inputs"], arrays["targets"]
 
 
@@ -177,12 +182,12 @@ def write_initial(folder: Path, state: State, bias: bool = True) -> None:
 
 def read_initial(folder: Path, p: Parameters) -> State:
     """The initial state of a run."""
-    return load_state(folder / INITIAL, p)
+    return load_state(folder / INITIAL, p, p.starts_moving)
 
 
 def read_final(folder: Path, p: Parameters) -> State:
     """The exact final state of a run."""
-    return load_state(folder / "weights_int.safetensors", p)
+    return load_state(folder / "weights_int.safetensors", p, p.momentum > 0)
 
 
 def _narrow(values: Integers) -> Any:
@@ -205,10 +210,15 @@ def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, Integers]:
 
 # --- the trace ---
 
+_ROUNDING = "rounding."  # starts the names of the remainders of a rounded last state
+
 
 def _trace_names(p: Parameters) -> tuple[str, ...]:
     layers, hidden = range(p.layers), range(1, p.layers)
-    return tuple(f"{t}{k}" for t in ("Y", "R") for k in layers) + tuple(f"{t}{k}" for t in ("GA", "RG") for k in hidden)
+    kinds = ([""] if p.state_shift else []) + (["velocity."] if p.momentum else [])
+    states = [f"{kind}{part}{k}" for kind in kinds for part in ("Wb" if p.bias else "W") for k in layers]
+    steps = [f"{t}{k}" for t in ("Y", "R") for k in layers] + [f"{t}{k}" for t in ("GA", "RG") for k in hidden]
+    return (*steps, *(f"{_ROUNDING}{name}" for name in states))
 
 
 def write_trained(folder: Path, statement: Statement, trace: Trace) -> None:
@@ -216,8 +226,9 @@ def write_trained(folder: Path, statement: Statement, trace: Trace) -> None:
     arrays = {f"{t}{k}": _narrow(a) for t, values in (("Y", trace.Y), ("R", trace.R)) for k, a in enumerate(values)}
     for name, values in (("GA", trace.GA), ("RG", trace.RG)):
         arrays |= {f"{name}{k + 1}": _narrow(array) for k, array in enumerate(values)}
+    arrays |= {f"{_ROUNDING}{name}": _narrow(values) for name, values in trace.rounding.items()}
     save_arrays(folder / TRACE, arrays, {"format": FORMAT})
-    save_weights(folder, trace.final, statement.parameters.weight_bits, statement.parameters.bias)
+    save_weights(folder, trace.final, statement.parameters.state_bits, statement.parameters.bias)
     write_atomic(folder / STATEMENT, statement.to_bytes())
 
 
@@ -225,7 +236,10 @@ def read_trace(folder: Path, statement: Statement, inputs: Integers, targets: In
     """The stored trace with what follows from it: activations, signs and gradients."""
     p = statement.parameters
     arrays = _arrays(folder / TRACE, _trace_names(p))
+    rounding = {name.removeprefix(_ROUNDING): array for name, array in arrays.items() if name.startswith(_ROUNDING)}
     for name, array in arrays.items():
+        if name.startswith(_ROUNDING):
+            continue
         layer = int(name.lstrip("YRGA"))
         width = p.widths[layer] if "G" in name else p.widths[layer + 1]
         if array.shape != (p.steps, p.batch, width):
@@ -249,6 +263,7 @@ def read_trace(folder: Path, statement: Statement, inputs: Integers, targets: In
         G=[*gradients, loss_gradient(y[-1], target, p)],
         GA=ga,
         RG=[arrays[f"RG{k}"] for k in range(1, p.layers)],
+        rounding=rounding,
     )
 
 
@@ -265,8 +280,13 @@ def write_openings(folder: Path, blindings: Mapping[str, Blinding]) -> None:
 
 def read_openings(folder: Path) -> dict[str, Blinding]:
     """Blindings by group: "data", "initial", and "final" once trained."""
+    return openings_of(folder / OPENINGS)
+
+
+def openings_of(path: Path) -> dict[str, Blinding]:
+    """Blindings of a file of openings, wherever it lies."""
     try:
-        arrays = load_arrays(folder / OPENINGS)
+        arrays = load_arrays(path)
     except InputInvalid as error:
         raise RunFolderError(str(error)) from None
     groups = sorted({name.split(".")[0] for name in arrays})
@@ -279,7 +299,7 @@ def read_openings(folder: Path) -> dict[str, Blinding]:
             for group in groups
         }
     except KeyError as error:
-        raise RunFolderError(f"{folder / OPENINGS} lacks {error}") from None
+        raise RunFolderError(f"{path} lacks {error}") from None
 
 
 def read_run(folder: Path) -> Run:

@@ -28,13 +28,15 @@ def confine(seconds: int, memory: int, files: int) -> None:
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_NPROC: 0,
         resource.RLIMIT_NOFILE: files,
-        resource.RLIMIT_CPU: seconds,
         resource.RLIMIT_AS: memory,
+        resource.RLIMIT_CPU: seconds,
     }
     for limit, value in limits.items():
         _, most = resource.getrlimit(limit)
-        allowed = value if most == resource.RLIM_INFINITY else min(value, most)
-        resource.setrlimit(limit, (allowed, allowed))
+        most = sys.maxsize if most == resource.RLIM_INFINITY else most
+        # The kernel kills without a name at the hard limit; a second before, SIGXCPU says that time was the reason.
+        hard = value + 1 if limit == resource.RLIMIT_CPU else value
+        resource.setrlimit(limit, (min(value, most), min(hard, most)))
     if sys.platform == "linux":
         prctl = ctypes.CDLL(None).prctl
         prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

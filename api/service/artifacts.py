@@ -51,9 +51,7 @@ def list_artifacts(
         return page(session, query, (Artifact.created, Artifact.id), cursor, limit, view)
 
 
-def read_artifact(
-    store: Store, tenant: str, artifact: str, start: int = 0, stop: int | None = None
-) -> Iterator[bytes]:
+def read_artifact(store: Store, tenant: str, artifact: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
     """A public artifact's bytes from `start` to before `stop`. NotFound, WriteOnly, RangeInvalid: before any byte."""
     with store.database.read() as session:
         row = require_artifact(session, tenant, artifact)

@@ -20,7 +20,7 @@ MAX_LIMIT = 200
 
 def page(
     session: Session,
-    query: Select[tuple[R]],
+    query: Select[R],
     order: tuple[Any, Any],
     cursor: str | None,
     limit: int,

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 ID = String(80)
-Seconds = Double()
+Seconds: Double[float] = Double()
 
 
 class Base(DeclarativeBase):

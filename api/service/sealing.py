@@ -48,23 +48,27 @@ class Vault:
 
 
 def open_vault(path: Path) -> Vault:
-    """The vault of a key file of 32 bytes, which is made if there is none. StorageUnavailable: not such a file."""
-    with contextlib.suppress(FileExistsError), contextlib.suppress(FileNotFoundError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-        if not path.exists():
-            _write_key(temporary, secrets.token_bytes(32))
-            try:
-                os.link(temporary, path)  # whoever comes second keeps the first one's key
-            finally:
-                temporary.unlink()
+    """The vault of a key file, which is made if there is none. StorageUnavailable: it cannot be read, or is no key."""
+    key = secret_file(path, "wrapping key")
+    return Vault(key, hashlib.sha256(b"zkgrad wrapping key\0" + key).hexdigest()[:32])
+
+
+def secret_file(path: Path, what: str) -> bytes:
+    """The 32 secret bytes of a file of mode 0600, drawn now if there is no such file yet. StorageUnavailable."""
     try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+            _write_key(temporary, secrets.token_bytes(32))
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, path)  # whoever comes second keeps the first one's key
+            temporary.unlink()
         key = path.read_bytes()
     except OSError as error:
-        raise StorageUnavailable(f"cannot read the wrapping key {path}: {error.strerror}") from None
+        raise StorageUnavailable(f"cannot read the {what} {path}: {error.strerror}") from None
     if len(key) != 32:
-        raise StorageUnavailable(f"{path} is no wrapping key: it has {len(key)} bytes, not 32")
-    return Vault(key, hashlib.sha256(b"zkgrad wrapping key\0" + key).hexdigest()[:32])
+        raise StorageUnavailable(f"{path} is no {what}: it has {len(key)} bytes, not 32")
+    return key
 
 
 def _write_key(path: Path, key: bytes) -> None:

@@ -122,23 +122,30 @@ def create_key(
     with store.database.write() as session:
         require_tenant(session, tenant)
         now = store.database.now(session)
-        key, secret = new_id(), secrets.token_hex(32)
-        row = Key(
-            id=key,
-            tenant=tenant,
-            name=name,
-            secret_hash=secret_hash(key, secret),
-            scopes=" ".join(sorted(scopes)),
-            created=now,
-            expires=None if seconds is None else now + seconds,
-            revoked=None,
-        )
-        session.add(row)
-        return _key(row), f"{_PREFIX}_{key}_{secret}"
+        expires = None if seconds is None else now + seconds
+        return _new_key(session, tenant, name, " ".join(sorted(scopes)), now, expires)
+
+
+def _new_key(
+    session: Session, tenant: str, name: str, scopes: str, now: float, expires: float | None
+) -> tuple[KeyView, str]:
+    key, secret = new_id(), secrets.token_hex(32)
+    row = Key(
+        id=key,
+        tenant=tenant,
+        name=name,
+        secret_hash=secret_hash(key, secret),
+        scopes=scopes,
+        created=now,
+        expires=expires,
+        revoked=None,
+    )
+    session.add(row)
+    return _key(row), f"{_PREFIX}_{key}_{secret}"
 
 
 def rotate_key(store: Store, tenant: str, key: str, overlap_seconds: float = 0.0) -> tuple[KeyView, str]:
-    """A new key of the same name and scopes; the old one stays valid for `overlap_seconds`. NotFound."""
+    """A new key of the same name, scopes and end; the old one stays valid for `overlap_seconds`. NotFound."""
     if not 0 <= overlap_seconds < 1e10:
         raise Unprocessable("the overlap is a number of seconds, not negative", "/overlap_seconds")
     with store.database.write() as session:
@@ -146,10 +153,9 @@ def rotate_key(store: Store, tenant: str, key: str, overlap_seconds: float = 0.0
         now = store.database.now(session)
         if old.revoked is not None:
             raise Conflict(f"key {key} is revoked; create a new one")
-        end = now + overlap_seconds
-        old.expires = end if old.expires is None else min(old.expires, end)
-        name, scopes = old.name, old.scopes.split()
-    return create_key(store, tenant, name, scopes)
+        expires, end = old.expires, now + overlap_seconds
+        old.expires = end if expires is None else min(expires, end)
+        return _new_key(session, tenant, old.name, old.scopes, now, expires)
 
 
 def revoke_key(store: Store, tenant: str, key: str) -> KeyView:

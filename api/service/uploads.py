@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from .artifacts import KINDS, SECRET_KINDS, Piece, pieces, read_pieces, remove_parts, stored_bytes, view
-from .errors import Conflict, DigestMismatch, NotFound, TooLarge, TooMany, Unprocessable
+from .errors import Conflict, DigestMismatch, NotFound, StorageUnavailable, TooLarge, TooMany, Unprocessable
 from .schema import Artifact, Part, Upload
 from .sealing import seal
 from .store import Store
@@ -104,6 +104,8 @@ def put_part(
         if digest is not None and meter.digest != digest:
             raise DigestMismatch(f"the part's SHA-256 is not the announced {digest}")
         return _record(store, tenant, upload, PartView(number, size, meter.digest), blob)
+    except StorageUnavailable:
+        raise  # perhaps recorded after all: if not, the blob is swept later
     except BaseException:
         store.blobs.delete(blob)
         raise

@@ -202,7 +202,8 @@ def test_the_session_of_the_readme_names_real_verbs_and_options(cli):
     assert len(lines) >= 8
     for line in lines:
         verb, *words = line.split()
-        assert cli(verb, "--help") == 0, line
+        group = [verb, words[0]] if verb in ("receipt", "fhe", "jobs", "keys") else [verb]
+        assert cli(*group, "--help") == 0, line
         for option in (word for word in words if word.startswith("--")):
             assert option in cli.out, (line, option)
 

@@ -70,7 +70,12 @@ def create(title: str, description: str, limit_of: Callable[[str], int], **optio
 def add_readiness(app: FastAPI, check: Callable[[], None]) -> None:
     """Adds /readyz; `check` raises a Refusal while the service cannot work."""
 
-    @app.get("/readyz", tags=["service"], summary="Whether requests can be served", responses=responses("not_ready"))
+    @app.get(
+        "/readyz",
+        tags=["service"],
+        summary="Whether requests can be served",
+        responses=responses("storage_unavailable", "schema_mismatch"),
+    )
     def readyz() -> Health:
         check()
         return Health()
@@ -106,7 +111,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
             for operation in path.values():
                 answers = operation["responses"]
                 if "HTTPValidationError" in str(answers.get("422")):
-                    answers.update({str(k): v for k, v in responses("invalid").items()})
+                    answers.update({str(k): v for k, v in responses("input_invalid").items()})
         document["components"]["schemas"] = dict(sorted(schemas.items()))
         app.openapi_schema = document
     return app.openapi_schema

@@ -77,7 +77,7 @@ class VerificationForm:
             raise Refusal("malformed_request", "the form ends before its last boundary")
         missing = [name for name in (STATEMENT, PROOF) if name not in self.handles]
         if missing:
-            raise Refusal("invalid", f"no {missing[0]}", errors=[(f"/{name}", "is missing") for name in missing])
+            raise Refusal("input_invalid", f"no {missing[0]}", errors=[(f"/{name}", "is missing") for name in missing])
 
     def close(self) -> None:
         """Gives the files back."""
@@ -91,7 +91,7 @@ class VerificationForm:
         if self._parts > _PARTS:
             raise Refusal("malformed_request", f"more than {_PARTS} parts")
         if PROOF in self.handles:
-            raise Refusal("invalid", "a part follows the proof", errors=[("/proof", "must be the last part")])
+            raise Refusal("input_invalid", "a part follows the proof", errors=[("/proof", "must be the last part")])
         self._part, self._disposition, self._text = _Part(), b"", b""
 
     def _header_begin(self) -> None:
@@ -120,9 +120,11 @@ class VerificationForm:
         self._part = _Part(name.decode("latin-1")[:64])
         if self._part.name in (STATEMENT, PROOF):
             if self._part.name in self.handles:
-                raise Refusal("invalid", "two statements", errors=[("/statement", "is there twice")])
+                raise Refusal("input_invalid", "two statements", errors=[("/statement", "is there twice")])
             if self._part.name == PROOF and STATEMENT not in self.handles:
-                raise Refusal("invalid", "no statement before the proof", errors=[("/statement", "must come first")])
+                raise Refusal(
+                    "input_invalid", "no statement before the proof", errors=[("/statement", "must come first")]
+                )
             self.handles[self._part.name] = spool()
 
     def _data(self, data: bytes, start: int, end: int) -> None:

@@ -31,14 +31,15 @@ class TooManyBytes(Refusal):
 class BodyLimit:
     """Counts a body's bytes as they arrive, and refuses the request at the first one too many.
 
-    `limit_of` gives the limit of a path. A Content-Length above it is refused before a byte is read.
+    `limit_of` gives the limit of a path. A Content-Length above it is refused before a byte is read; of methods whose
+    body means nothing, none is read at all.
     """
 
     def __init__(self, app: ASGIApp, limit_of: Callable[[str], int]) -> None:
         self._app, self._limit_of = app, limit_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["method"] not in ("POST", "PUT", "PATCH"):
             await self._app(scope, receive, send)
             return
         limit, seen, started = self._limit_of(scope["path"]), 0, False

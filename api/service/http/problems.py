@@ -21,28 +21,24 @@ _log = logging.getLogger(__name__)
 CATALOGUE: Mapping[str, tuple[int, str, bool]] = {
     "malformed_request": (400, "The request cannot be read", False),
     "digest_mismatch": (400, "The bytes do not have the stated digest", False),
-    "unauthenticated": (401, "A valid key is needed", False),
-    "forbidden": (403, "The key lacks a scope", False),
+    "unauthorized": (401, "A valid key is needed", False),
+    "forbidden": (403, "The key does not allow this", False),
+    "write_only": (403, "A secret can be written and deleted, never read", False),
     "not_found": (404, "There is no such resource", False),
     "method_not_allowed": (405, "The resource does not have this method", False),
-    "conflict": (409, "The resource is in another state", False),
-    "gone": (410, "The resource is no longer there", False),
+    "conflict": (409, "The resource is in another state, or in use", False),
     "length_required": (411, "Content-Length is needed", False),
-    "too_large": (413, "More bytes than allowed", False),
+    "too_large": (413, "More than allowed", False),
     "unsupported_media_type": (415, "Another media type is needed", False),
-    "range_not_satisfiable": (416, "The range lies outside", False),
-    "invalid": (422, "The request does not have the documented form", False),
-    "statement_malformed": (422, "The statement is not in canonical form", False),
-    "parameters_unsafe": (422, "The parameters are not secure", False),
-    "budget_exhausted": (422, "A commitment has too few openings left", False),
+    "range_invalid": (416, "The range lies outside", False),
+    "input_invalid": (422, "The request cannot be carried out as it is", False),
     "idempotency_mismatch": (422, "The idempotency key was used for another payload", False),
-    "secret_key": (422, "The upload holds a secret key", False),
-    "out_of_range": (422, "A value lies outside its range", False),
-    "input_invalid": (422, "An input cannot be used", False),
-    "busy": (429, "Too many requests", True),
+    "budget_exhausted": (422, "Too few openings are granted or left", False),
+    "key_burnt": (422, "The upload held a secret key", False),
+    "too_many": (429, "Too many at once, or too often", True),
     "internal": (500, "A fault of the service", True),
     "storage_unavailable": (503, "The storage does not answer", True),
-    "not_ready": (503, "The service is not ready", True),
+    "schema_mismatch": (503, "The database is of another version", False),
     "disk_full": (507, "There is no room", True),
 }
 _OF_STATUS = {status: code for code, (status, _, _) in reversed(list(CATALOGUE.items()))}
@@ -150,7 +146,7 @@ async def _validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     faults = [(_pointer(item["loc"]), str(item["msg"])) for item in error.errors()]
     detail = f"{faults[0][0]}: {faults[0][1]}" + (f" (and {len(faults) - 1} more)" if len(faults) > 1 else "")
-    return Refusal("invalid", detail, errors=faults).response()
+    return Refusal("input_invalid", detail, errors=faults).response()
 
 
 def _pointer(location: Sequence[str | int]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -58,8 +58,13 @@ class Verdict(BaseModel):
     steps: int | None = None
 
 
-def register(app: FastAPI, limits: VerifyLimits, dependencies: Sequence[Depends] = ()) -> None:
-    """Adds the route to an application."""
+def register(
+    app: FastAPI,
+    limits: VerifyLimits,
+    dependencies: Sequence[Depends] = (),
+    more: Mapping[int | str, dict[str, Any]] | None = None,
+) -> None:
+    """Adds the route to an application; `more` are the answers of the dependencies."""
     room = asyncio.Semaphore(limits.at_once)
 
     @app.post(
@@ -68,14 +73,17 @@ def register(app: FastAPI, limits: VerifyLimits, dependencies: Sequence[Depends]
         summary="Verify a proof",
         response_model=Verdict,
         dependencies=list(dependencies),
-        responses=responses("malformed_request", "too_large", "unsupported_media_type", "invalid", "busy"),
+        responses={
+            **responses("malformed_request", "too_large", "unsupported_media_type", "input_invalid", "too_many"),
+            **(more or {}),
+        },
         openapi_extra={"requestBody": _request_body()},
     )
     async def verify(request: Request) -> JSONResponse:
         """One statement and one proof as multipart/form-data, the proof last. An invalid proof is an answer
         (`valid: false`), not an error. Runs of several segments and large proofs are verified by jobs."""
         if room.locked():
-            raise Refusal("busy", f"{limits.at_once} verifications are running", headers={"Retry-After": "5"})
+            raise Refusal("too_many", f"{limits.at_once} verifications are running", headers={"Retry-After": "5"})
         async with room:
             return await _answer(request, limits)
 
@@ -92,7 +100,7 @@ async def _answer(request: Request, limits: VerifyLimits) -> JSONResponse:
         judgement = await anyio.to_thread.run_sync(_judge, form, pins, limits)
     finally:
         form.close()
-    verdict = describe(judgement, pins) | {"statement_digest": f"sha256:{form.statement_digest().hex()}"}
+    verdict = describe(judgement, pins) | {"statement_digest": form.statement_digest().hex()}
     return JSONResponse(verdict, headers=headers)
 
 
@@ -106,13 +114,12 @@ def _judge(form: VerificationForm, pins: Pins, limits: VerifyLimits) -> Judgemen
 
 def describe(judgement: Judgement, pins: Pins) -> dict[str, Any]:
     """The fields of Verdict that follow from a judgement, but for the statement's digest."""
-    params = judgement.params_digest
     return {
         "valid": judgement.valid,
         "pinned": pins.complete,
         "reason": judgement.reason,
         "message": judgement.message,
-        "params_digest": f"sha256:{params}" if params else None,
+        "params_digest": judgement.params_digest,
         "security_bits": judgement.security_bits,
         "zero_knowledge": judgement.zero_knowledge,
         "first_step": judgement.first_step,
@@ -142,7 +149,7 @@ def read_pins(fields: dict[str, list[str]]) -> Pins:
     if required not in ("true", "false"):
         faults.append(("/require_zk", "must be true or false"))
     if faults:
-        raise Refusal("invalid", f"{faults[0][0]} {faults[0][1]}", errors=faults)
+        raise Refusal("input_invalid", f"{faults[0][0]} {faults[0][1]}", errors=faults)
     return Pins(
         digests.pop("statement", None), digests.pop("params", None), digests, int(security), required == "false"
     )

@@ -2,9 +2,9 @@
 
     uvicorn api.service.http.verify_only:app
 
-It needs FastAPI, uvicorn, python-multipart and `verifier/`. Limits come from the environment, in whole numbers:
-ZKGRAD_VERIFY_PROOF_BYTES, ZKGRAD_VERIFY_SECONDS, ZKGRAD_VERIFY_MEMORY, ZKGRAD_VERIFY_AT_ONCE. Whoever can reach it can
-use it: put it behind something that counts requests.
+It needs FastAPI, uvicorn, python-multipart and `verifier/`. Limits come from the environment, in whole numbers, named
+as in the large service: ZKGRAD_VERIFY_NOW_PROOF_BYTES, _SECONDS, _MEMORY, _AT_ONCE. Whoever can reach it can use it:
+put it behind something that counts requests.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def limits_from(environment: Mapping[str, str]) -> VerifyLimits:
     """VerifyLimits with what the environment sets; ValueError for anything but positive whole numbers."""
     changes = {}
     for field in dataclasses.fields(VerifyLimits):
-        name = f"ZKGRAD_VERIFY_{field.name.upper()}"
+        name = f"ZKGRAD_VERIFY_NOW_{field.name.upper()}"
         if name in environment:
             if not environment[name].isdecimal() or int(environment[name]) < 1:
                 raise ValueError(f"{name}={environment[name]}: a positive whole number is needed")

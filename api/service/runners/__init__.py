@@ -1,0 +1,1 @@
+"""What the process of a job does, one file a kind of job."""

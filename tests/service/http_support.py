@@ -1,0 +1,67 @@
+"""An application on a store in a temporary folder, served on loopback by a thread, and requests to it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+
+from api.service.http.app import create_app
+from api.service.http.settings import HttpSettings
+from api.service.store import Store, open_store
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """The address at which an application answers while the block runs."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off"))
+    ready = threading.Event()
+    started = server.startup
+
+    async def startup(*arguments: Any, **options: Any) -> None:
+        await started(*arguments, **options)
+        ready.set()
+
+    server.startup = startup
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    assert ready.wait(30)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+def connect(url: str) -> httpx.Client:
+    """A client that asks no proxy of the environment."""
+    return httpx.Client(base_url=url, trust_env=False, timeout=60)
+
+
+@contextmanager
+def service(folder: Path, **settings: Any) -> Iterator[tuple[httpx.Client, Store]]:
+    """A client and the store of a service without keys, on a new store."""
+    chosen = HttpSettings(data=folder / "data", disk_floor_bytes=0, **settings)
+    store = open_store(chosen, migrate=True)
+    try:
+        with served(create_app(store, chosen)) as url, connect(url) as client:
+            yield client, store
+    finally:
+        store.close()
+
+
+def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The problem that a response must be."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    document: dict[str, Any] = response.json()
+    assert document["code"] == code and document["status"] == status, document
+    return document
