@@ -45,7 +45,7 @@ class Drawing:
 
 
 def network(widths: Sequence[int], activation: str, loss: str, bias: bool) -> Markup:
-    """Layers as blocks, taller the wider they are; between them the weights that connect them."""
+    """Layers as blocks, taller the wider they are; between them the weights that connect them, and the loss, if any."""
     middle = 12 + (36 + 15 * log2(max(widths) + 1)) / 2
     drawing = Drawing(2 * middle + 34, f"A network of widths {', '.join(map(str, widths))}")
     gap = (WIDTH - 240) / (len(widths) - 1)
@@ -66,8 +66,9 @@ def network(widths: Sequence[int], activation: str, loss: str, bias: bool) -> Ma
                 note = ("+ bias" if bias else "") + (f", {activation}" if k + 2 < len(widths) else "")
                 drawing.text(x + gap / 2, middle + 18, note.lstrip(", "), "quiet", "middle")
     end = 60 + (len(widths) - 1) * gap + block / 2
-    drawing.arrow(end + 6, middle, end + 36)
-    drawing.text(end + 42, middle + 4, loss, "quiet")
+    if loss:
+        drawing.arrow(end + 6, middle, end + 36)
+        drawing.text(end + 42, middle + 4, loss, "quiet")
     return drawing.markup()
 
 

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from prover.plan import Plan, plan_run
 from prover.prove import prepare
 from verifier.check import DEFAULT_SECURITY, LEAST_SECURITY
+from verifier.parameters import parameters_document
 from verifier.proof import HEADER_BYTES
 from verifier.security import HASH_BITS
 from verifier.statement import Statement
@@ -29,15 +30,6 @@ from .figures import Bar
 from .subject import Part, Subject, Vouched
 
 _FIELD_BITS = 63
-_RANGES = (
-    ("input_width", "inputs"),
-    ("target_width", "targets"),
-    ("activation_width", "rounded values of hidden layers"),
-    ("output_width", "outputs"),
-    ("backward_width", "gradients"),
-    ("error_width", "differences in the loss"),
-    ("weight_width", "weights"),
-)
 
 
 def render(subject: Subject) -> str:
@@ -97,9 +89,9 @@ def _hash(text: str) -> str:
 
 def _title(s: Statement) -> str:
     layers = "-".join(map(str, s.parameters.widths))
-    if s.parameters.task == "accuracy":
-        return f"Accuracy of a committed {layers} network"
-    return f"Training of a {layers} network, {s.parameters.steps:,} steps"
+    if s.parameters.task == "training":
+        return f"Training of a {layers} network, {s.parameters.steps:,} steps"
+    return f"{s.parameters.task.replace('-', ' ').capitalize()} of a committed {layers} network"
 
 
 def _commands(subject: Subject, whole: Statement) -> list[str]:
@@ -138,40 +130,44 @@ def _digests(subject: Subject) -> list[tuple[str, str, str]]:
 def _parameters(whole: Statement, statements: list[Statement]) -> list[tuple[str, list[tuple[str, str]]]]:
     """Groups of (name, value) of everything the statement fixes."""
     p = whole.parameters
-    training = [
-        ("Samples committed", f"{whole.samples:,}"),
+    document = parameters_document(statements[0].parameters)
+    network = [
+        ("Widths", " – ".join(f"{width:,}" for width in p.widths)),
+        ("Between layers", ACTIVATION_NAMES[p.activation]),
+        ("Biases", "yes" if p.bias else "no"),
+        ("Weights and biases", f"{_count(whole):,}"),
+    ]
+    ranges = [(name.replace("_", " "), f"{bits} bits" if bits else "none") for name, bits in document["ranges"].items()]
+    scales = [(name.removesuffix("_bits"), f"2^-{bits}") for name, bits in document["fixed_point"].items()]
+    protocol = [(name.replace("_", " "), _plain(value)) for name, value in document["protocol"].items()]
+    training = _training(whole) if p.task == "training" else _evaluation(whole)
+    return [
+        ("Network", network), ("Precision", scales), (p.task.capitalize(), training),
+        ("Ranges, proven", ranges), ("Protocol", protocol),
+    ]  # fmt: skip
+
+
+def _plain(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _training(s: Statement) -> list[tuple[str, str]]:
+    p = s.parameters
+    return [
+        ("Samples committed", f"{s.samples:,}"),
         ("Batch", f"{p.batch:,}"),
         ("Steps", f"{p.first_step + 1:,} to {p.first_step + p.steps:,}"),
         ("Rate", rates_text(p)),
         ("Loss", "mean squared error" if p.loss == "mse" else "softmax cross entropy"),
         ("Targets", "classes, one-hot" if p.target == "one-hot" else "real values"),
-        ("Optimizer", "plain SGD"),
+        ("Optimizer", "SGD"),
         ("First state", "committed" if p.initial == "committed" else "from a public seed"),
     ]
-    if p.task == "accuracy":
-        training = [("Samples", f"{whole.samples:,}"), ("Classified correctly", f"{whole.correct:,}")]
-    return [
-        ("Network", [
-            ("Widths", " – ".join(f"{width:,}" for width in p.widths)),
-            ("Between layers", ACTIVATION_NAMES[p.activation]),
-            ("Biases", "yes" if p.bias else "no"),
-            ("Weights and biases", f"{_count(whole):,}"),
-        ]),
-        ("Accuracy" if p.task == "accuracy" else "Training", training),
-        ("Fixed point", [
-            ("Activations", f"2^-{p.activation_bits}"),
-            ("Gradients", f"2^-{p.gradient_bits}"),
-            ("Weights", f"2^-{p.weight_bits}"),
-            *((f"Range of {name}", f"{getattr(p, field)} bits") for field, name in _RANGES),
-        ]),
-        ("Protocol", [
-            ("Bits of security demanded", str(statements[0].parameters.security_bits)),
-            ("Zero knowledge", "yes" if p.zero_knowledge else "NO: the proof gives data away"),
-            ("Openings of data and states", f"{p.data_openings}, {p.state_openings}"),
-            ("Row length, blow-up", f"2^{p.row_bits}, 2^{p.blowup_bits}"),
-            ("Largest table", f"2^{p.table_bits}"),
-        ]),
-    ]  # fmt: skip
+
+
+def _evaluation(s: Statement) -> list[tuple[str, str]]:
+    found = [("Samples committed", f"{s.samples:,}")]
+    return found if s.correct is None else [*found, ("Classified correctly", f"{s.correct:,}")]
 
 
 def _count(s: Statement) -> int:
@@ -182,7 +178,7 @@ def _count(s: Statement) -> int:
 def _pictures(subject: Subject, whole: Statement) -> dict[str, Markup | None]:
     p = whole.parameters
     names = {"mse": "squared error", "ce": "cross entropy"}
-    end = "correct?" if p.task == "accuracy" else names[p.loss]
+    end = names[p.loss] if p.task == "training" else ""
     pictures: dict[str, Markup | None] = {
         "network": figures.network(p.widths, p.activation.replace("-", " "), end, p.bias),
         "chain": None,
