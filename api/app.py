@@ -19,6 +19,7 @@ from .commands import (
     opening,
     prove,
     receipt,
+    report,
     serve,
     show,
     train,
@@ -37,9 +38,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (
-    train, prove, verify, show, use, accuracy, inference, opening, digest, demo, doctor, serve, worker, jobs, keys,
-):  # fmt: skip
+VERBS = (
+    train, prove, verify, show, report, use, accuracy, inference, opening, digest, demo, doctor, serve, worker, jobs, keys,
+)  # fmt: skip
+for module in VERBS:
     module.register(app)
 app.add_typer(receipt.app, name="receipt")
 # The room of encrypted computation brings its own verbs, where its libraries are installed.

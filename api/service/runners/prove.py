@@ -10,8 +10,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prover.prove import prove as make_proof
-
 from api import chains, runs
 from api.manifest import Entry, to_bytes
 from api.service.channel import path_of
@@ -21,6 +19,7 @@ from prover.commitment import Blinding
 from prover.errors import CommitmentMismatch, InputInvalid
 from prover.exact import Integers
 from prover.model_io import load_state
+from prover.proving import prove as make_proof
 from prover.session import assemble
 from prover.trainer import State, Trace, public_state, train
 from prover.trainer import run as train_on

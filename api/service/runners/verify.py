@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from prover.prove import prepare
-
 from api.service.channel import in_memory
 from api.service.failures import failure
 from api.verification import Judgement, Limits, Pins, VerificationStopped, judge
+from prover.proving import prepare
 from verifier.chain import check_expected, check_links
 from verifier.errors import ParametersUnsafe, StatementMismatch
 from verifier.security import bits_of
