@@ -8,7 +8,21 @@ import importlib
 import typer
 import typer.main
 
-from .commands import accuracy, demo, doctor, jobs, keys, prove, serve, show, train, use, verify, worker
+from .commands import (
+    accuracy,
+    demo,
+    doctor,
+    jobs,
+    keys,
+    prove,
+    receipt,
+    serve,
+    show,
+    train,
+    use,
+    verify,
+    worker,
+)
 from .console import UsageError, fail
 from .exits import INTERNAL, INTERRUPTED, OK, USAGE
 
@@ -22,6 +36,7 @@ app = typer.Typer(
 )
 for module in (train, prove, verify, show, use, accuracy, demo, doctor, serve, worker, jobs, keys):
     module.register(app)
+app.add_typer(receipt.app, name="receipt")
 # The room of encrypted computation brings its own verbs, where its libraries are installed.
 with contextlib.suppress(ModuleNotFoundError):
     app.add_typer(importlib.import_module("api.fhe_cli").app, name="fhe")

@@ -7,7 +7,9 @@ from verifier import errors as verifier
 
 from .client_errors import ClientError, JobCancelled, Unreachable
 from .console import LimitError
+from .registry import MalformedReceipt, RejectedReceipt
 from .service.errors import ServiceError
+from .verification import VerificationStopped
 
 OK, INVALID, USAGE, MALFORMED, LIMIT, UNEXPECTED, UNREACHABLE, INTERNAL, INTERRUPTED = (
     0,
@@ -24,16 +26,19 @@ OK, INVALID, USAGE, MALFORMED, LIMIT, UNEXPECTED, UNREACHABLE, INTERNAL, INTERRU
 _TABLE: tuple[tuple[type[BaseException], str, int], ...] = (
     (verifier.RejectedProof, "proof_invalid", INVALID),
     (verifier.ParametersUnsafe, "parameters_unsafe", INVALID),
+    (RejectedReceipt, "receipt_rejected", INVALID),
     (prover.WitnessUnsatisfied, "witness_unsatisfied", INVALID),
     (prover.CommitmentMismatch, "commitment_mismatch", INVALID),
     (verifier.MalformedStatement, "malformed_statement", MALFORMED),
     (verifier.MalformedProof, "malformed_proof", MALFORMED),
+    (MalformedReceipt, "malformed_receipt", MALFORMED),
     (prover.InputInvalid, "input_invalid", MALFORMED),
     (prover.RunFolderError, "run_folder", MALFORMED),
     (prover.OutOfRange, "out_of_range", LIMIT),
     (prover.BudgetExhausted, "budget_exhausted", LIMIT),
     (prover.OutOfMemory, "out_of_memory", LIMIT),
     (LimitError, "limit", LIMIT),
+    (VerificationStopped, "verification_stopped", LIMIT),
     (MemoryError, "out_of_memory", LIMIT),
     (verifier.StatementMismatch, "not_expected", UNEXPECTED),
     (Unreachable, "unreachable", UNREACHABLE),

@@ -20,13 +20,14 @@ _PDEATHSIG, _NO_NEW_PRIVS = 1, 38
 _FILES = 64
 
 
-def confine(seconds: int, memory: int) -> None:
-    """Gives up core dumps, new privileges, processes, written files, and all memory and time beyond the limits."""
+def confine(seconds: int, memory: int, files: int) -> None:
+    """Gives up core dumps, new privileges, processes, written files, and all memory, time and open files beyond the
+    limits."""
     limits = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_NPROC: 0,
-        resource.RLIMIT_NOFILE: _FILES,
+        resource.RLIMIT_NOFILE: files,
         resource.RLIMIT_AS: memory,
         resource.RLIMIT_CPU: seconds,
     }
@@ -57,7 +58,8 @@ def load_verifier(folder: str) -> None:
 def main() -> int:
     """The verifier's exit code."""
     folder, seconds, memory, *arguments = sys.argv[1:]
-    confine(int(seconds), int(memory))
+    # What was handed over is open already, under numbers that the limit has to cover.
+    confine(int(seconds), int(memory), _FILES + max(map(int, os.listdir("/dev/fd"))))
     load_verifier(folder)
     return int(importlib.import_module("verifier.__main__").main(arguments))
 

@@ -43,7 +43,7 @@ def verify(
     if security not in (100, 128):
         raise UsageError(f"--security {security}: 128 or 100")
     params, pinned = read_pin("--expect-params", expect_params), read_pin("--expect-statement", expect_statement)
-    files = _files(paths)
+    files = read_files(paths)
     if len(files) > 1 and params is not None:
         raise UsageError(
             "segments differ in their parameters' digests: pin a chain with --expect-statement of its last"
@@ -152,7 +152,7 @@ def read_pin(option: str, text: str | None) -> bytes | None:
     return digest
 
 
-def _files(paths: list[Path]) -> _Files:
+def read_files(paths: list[Path]) -> _Files:
     """The files that a command line names: a run folder, or pairs of which nothing but their order is known."""
     if len(paths) == 1:
         folder = paths[0]

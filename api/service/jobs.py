@@ -83,7 +83,7 @@ def submit_job(
         if known is not None:
             return known, False
         try:
-            return _insert(store, row, seconds), True
+            return _insert(store, row, seconds)
         except IntegrityError:
             continue  # the same key came in at the same moment
     raise Conflict("this idempotency key is being used at this moment; ask again")
@@ -108,12 +108,12 @@ def _same(known: JobRow, row: JobRow) -> JobView:
     return view(known)
 
 
-def _insert(store: Store, row: JobRow, seconds: float) -> JobView:
+def _insert(store: Store, row: JobRow, seconds: float) -> tuple[JobView, bool]:
     with store.database.write() as session:
         require_tenant(session, row.tenant)
         known = _with_key(session, row) if row.idempotency_key is not None else None
         if known is not None:
-            return _same(known, row)
+            return _same(known, row), False
         active = select(func.count()).where(JobRow.tenant == row.tenant, JobRow.status.in_((QUEUED, RUNNING)))
         if (session.scalar(active) or 0) >= store.settings.max_active_jobs:
             raise TooMany(f"{store.settings.max_active_jobs} jobs are not over yet; wait for one or cancel some", 10.0)
@@ -126,7 +126,7 @@ def _insert(store: Store, row: JobRow, seconds: float) -> JobView:
         session.flush()
         session.add_all(Use(job=fresh.id, artifact=artifact, role=role) for role, artifact in uses)
         add_event(session, fresh, now, QUEUED)
-        return view(fresh)
+        return view(fresh), True
 
 
 # --- what a payload refers to ---

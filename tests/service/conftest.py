@@ -32,8 +32,20 @@ def chain(trained_chain, tmp_path) -> Path:
 
 
 @pytest.fixture
-def opened(tmp_path):
-    """(store, tenant) on SQLite and files."""
-    store, tenant = fresh(tmp_path)
-    yield store, tenant
-    store.close()
+def make_store(tmp_path):
+    """Makes (store, tenant) with changed settings: on SQLite and files, unless a module says otherwise."""
+    made = []
+
+    def make(**changes):
+        made.append(fresh(tmp_path / f"store{len(made)}", **changes))
+        return made[-1]
+
+    yield make
+    for store, _ in made:
+        store.close()
+
+
+@pytest.fixture
+def opened(make_store):
+    """(store, tenant)."""
+    return make_store()

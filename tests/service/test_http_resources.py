@@ -10,7 +10,9 @@ import threading
 import httpx
 import pytest
 
+from api import bls, receipts, registry
 from api.service import jobs, leases, tenants
+from api.verdict import judge
 from tests.service.http_run import proven_files
 from tests.service.http_support import problem, service
 from verifier.statement import parse_statement
@@ -262,6 +264,53 @@ def test_lists_come_in_pages(client):
     assert len(seen) == len(set(seen)) == 5
     problem(client.get("/v1/artifacts", params={"limit": 0}), 422, "input_invalid")
     problem(client.get("/v1/artifacts", params={"cursor": "nonsense"}), 422, "input_invalid")
+
+
+# --- receipts ---
+
+
+@pytest.fixture(scope="module")
+def signing(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("signing")
+    registry.new_key(folder / "receipt.key", "the service")
+    with service(folder, receipt_key=folder / "receipt.key") as (client, _):
+        yield client
+
+
+def test_a_valid_proof_is_signed_and_an_invalid_one_is_not(signing):
+    statement, proof = proven_files()
+    headers = {"content-type": "application/json"}
+    digest = signing.post("/v1/statements", content=statement, headers=headers).json()["digest"]
+    made = signing.post("/v1/receipts", json={"statement": digest, "proof": put(signing, "proof", proof)})
+    assert made.status_code == 201, made.text
+    text = signing.get(made.headers["location"] + "/receipt.json").content
+    receipt = receipts.parse_receipt(text)
+    assert receipt.verdict.subject.digest.hex() == digest and receipt.verdict.zero_knowledge
+    assert bls.holds(receipt.keys, receipts.message(receipt.verdict), receipt.signature)
+    spoiled = put(signing, "proof", proof[:-1] + bytes([proof[-1] ^ 1]))
+    refused = problem(signing.post("/v1/receipts", json={"statement": digest, "proof": spoiled}), 422, "input_invalid")
+    assert "not signed" in refused["detail"]
+    assert [item["id"] for item in signing.get("/v1/receipts").json()["items"]] == [made.json()["id"]]
+
+
+def test_a_receipt_that_is_brought_must_hold(signing, client):
+    statement, proof = proven_files()
+    headers = {"content-type": "application/json"}
+    digest = client.post("/v1/statements", content=statement, headers=headers).json()["digest"]
+    problem(client.post("/v1/receipts", json={"statement": digest, "proof": "00"}), 409, "conflict")
+    secret = bls.new_secret()
+    document = json.loads(receipts.sign(judge([(statement, proof)]), secret).to_bytes())
+    kept = client.post("/v1/receipts", json={"statement": digest, "receipt": document})
+    assert kept.status_code == 201
+    share = client.post("/v1/shares", json={"statement": digest}).headers["location"]
+    assert [found["document"] for found in client.get(share).json()["receipts"]] == [document]
+    for changed, place in (({"security_bits": 100}, "/receipt/signature"), ({"digest": ROOT}, "/receipt/digest"),
+                           ({"format": "x"}, "/receipt")):  # fmt: skip
+        wrong = {"statement": digest, "receipt": document | changed}
+        refused = problem(client.post("/v1/receipts", json=wrong), 422, "input_invalid")
+        assert refused["errors"][0]["pointer"] == place
+    problem(client.post("/v1/receipts", json={"statement": digest}), 422, "input_invalid")
+    assert client.delete(kept.headers["location"]).status_code == 204
 
 
 # --- encrypted computation ---

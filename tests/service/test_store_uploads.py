@@ -92,9 +92,9 @@ def test_the_announced_digest_of_the_whole_is_checked(opened):
         uploads.complete_upload(store, tenant, upload)
 
 
-def test_limits_are_those_of_the_settings(tmp_path):
-    store, tenant = fresh(
-        tmp_path, max_part_bytes=2000, max_artifact_bytes=3000, max_tenant_bytes=5000, max_open_uploads=2, max_parts=3
+def test_limits_are_those_of_the_settings(make_store):
+    store, tenant = make_store(
+        max_part_bytes=2000, max_artifact_bytes=3000, max_tenant_bytes=5000, max_open_uploads=2, max_parts=3
     )
     upload = uploads.begin_upload(store, tenant, "other").id
     with pytest.raises(TooLarge):
@@ -145,11 +145,11 @@ def test_a_large_part_takes_little_memory(opened):
     assert peak < 16 << 20
 
 
-def test_abandoned_uploads_and_lost_blobs_are_swept(tmp_path):
-    store, tenant = fresh(tmp_path, upload_seconds=1e-6, sweep_grace_seconds=1e-6)
+def test_abandoned_uploads_and_lost_blobs_are_swept(make_store):
+    store, tenant = make_store(upload_seconds=1e-6, sweep_grace_seconds=1e-6)
     uploads.begin_upload(store, tenant, "other")
     store.blobs.write("parts/lost", [b"nobody knows me"])
-    kept, other = fresh(tmp_path / "kept", sweep_grace_seconds=1e-6)
+    kept, other = make_store(sweep_grace_seconds=1e-6)
     part = uploads.begin_upload(kept, other, "other")
     put(kept, other, part.id, 1, PARTS[0])
     made = uploads.complete_upload(kept, other, part.id)

@@ -18,6 +18,7 @@ from . import (
     keys,
     metrics,
     proofs,
+    receipts,
     shares,
     statements,
     uploads,
@@ -49,7 +50,7 @@ def create_app(store: Store, settings: HttpSettings, lifespan: Lifespan[FastAPI]
         [Security(the_caller, scopes=["verify"])],
         responses("unauthorized", "forbidden", "storage_unavailable"),
     )
-    for module in (uploads, artifacts, statements, jobs, proofs, shares, contexts, keys):
+    for module in (uploads, artifacts, statements, jobs, proofs, shares, receipts, contexts, keys):
         module.register(app)
     app.router.default = PagesOr(app.router.default)
     requests = metrics.Requests()

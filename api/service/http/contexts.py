@@ -16,7 +16,7 @@ from .problems import responses
 class NewContext(BaseModel):
     """Which artifact holds the bundle of keys."""
 
-    model_config = {"extra": "forbid"}
+    model_config = {"extra": "forbid", "strict": True}
 
     artifact: str = Field(pattern="^[a-z0-9-]{1,80}$", description="An artifact of kind `context`.")
 

@@ -20,7 +20,7 @@ Scope = Literal["prove", "verify", "read", "admin"]
 class NewKey(BaseModel):
     """What a key may do, and for how long."""
 
-    model_config = {"extra": "forbid"}
+    model_config = {"extra": "forbid", "strict": True}
 
     name: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
     scopes: list[Scope] = Field(min_length=1, max_length=4)
@@ -37,7 +37,7 @@ class MadeKey(BaseModel):
 class Rotation(BaseModel):
     """How the old key ends."""
 
-    model_config = {"extra": "forbid"}
+    model_config = {"extra": "forbid", "strict": True}
 
     overlap_seconds: float = Field(0, ge=0, lt=1e10, description="How long the old key stays valid.")
 

@@ -52,3 +52,6 @@ def ranged(media_type: str, description: str, *codes: str) -> dict[int | str, di
         304: {"description": "Unchanged."},
         **responses(*READ, "not_found", "range_invalid", *codes),
     }
+
+
+JSON_TEXT = content("application/json", "Its canonical text.")

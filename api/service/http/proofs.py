@@ -14,7 +14,7 @@ from api.service.views import Page, ProofView, RunView
 
 from .access import Reader, StoreOf, Writer
 from .bytes import serve
-from .parameters import DIGEST, READ, WRITE, Cursor, Digest, Limit, content, ranged
+from .parameters import DIGEST, JSON_TEXT, READ, WRITE, Cursor, Digest, Limit, ranged
 from .problems import responses
 
 PROOF = "application/octet-stream"
@@ -83,7 +83,7 @@ def _register_proofs(app: FastAPI) -> None:
         tags=["proofs"],
         summary="The statement that a proof is about",
         response_class=Response,
-        responses={200: content("application/json", "Its canonical text."), **responses(*READ, "not_found")},
+        responses={200: JSON_TEXT, **responses(*READ, "not_found")},
     )
     def get_proof_statement(digest: Digest, store: StoreOf, caller: Reader) -> Response:
         statement = proofs.get_proof(store, caller.tenant, digest).statement
@@ -121,7 +121,7 @@ def _register_runs(app: FastAPI) -> None:
         tags=["runs"],
         summary="The manifest of a run",
         response_class=Response,
-        responses={200: content("application/json", "Its canonical text."), **responses(*READ, "not_found")},
+        responses={200: JSON_TEXT, **responses(*READ, "not_found")},
     )
     def get_manifest(digest: Digest, store: StoreOf, caller: Reader) -> Response:
         return Response(proofs.get_run(store, caller.tenant, digest).manifest, media_type="application/json")

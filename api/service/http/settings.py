@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 
 from pydantic import Field
 
@@ -18,8 +19,9 @@ class HttpSettings(Settings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535, description="0 takes a free one.")
-    max_wait_seconds: float = Field(default=60.0, ge=0, description="The longest that Prefer: wait makes a request wait.")
+    max_wait_seconds: float = Field(default=60.0, ge=0, description="The longest that Prefer: wait waits.")
     heartbeat_seconds: float = Field(default=15.0, gt=0, description="Between two signs of life in a stream of events.")
+    receipt_key: Path | None = Field(default=None, description="Key to sign verdicts with: `zkgrad receipt keygen`.")
     verify_now_proof_bytes: int = Field(default=_DEFAULTS.proof_bytes, ge=1)
     verify_now_seconds: int = Field(default=_DEFAULTS.seconds, ge=1)
     verify_now_memory: int = Field(default=_DEFAULTS.memory, ge=1 << 20)

@@ -14,7 +14,7 @@ from api.service.store import Store
 from api.service.views import ReceiptView, SharedView, ShareView
 
 from .access import Reader, StoreOf, Writer
-from .parameters import BODY, DIGEST, READ, WRITE, Digest, Id, content, location, ranged
+from .parameters import BODY, DIGEST, JSON_TEXT, READ, WRITE, Digest, Id, location, ranged
 from .problems import responses
 from .proofs import PROOF, Run, proof_bytes, run_of
 
@@ -25,7 +25,7 @@ _OPEN = ("not_found", "input_invalid", "storage_unavailable")
 class NewShare(BaseModel):
     """What an auditor shall see."""
 
-    model_config = {"extra": "forbid"}
+    model_config = {"extra": "forbid", "strict": True}
 
     statement: str = Field(pattern=DIGEST)
     proof: str | None = Field(None, pattern=DIGEST)
@@ -104,7 +104,7 @@ def _register_auditor(app: FastAPI) -> None:
         tags=["shares"],
         summary="A statement that a link opens",
         response_class=Response,
-        responses={200: content("application/json", "Its canonical text."), **responses(*_OPEN)},
+        responses={200: JSON_TEXT, **responses(*_OPEN)},
     )
     def get_shared_statement(token: Token, digest: Digest, store: StoreOf) -> Response:
         shared = _require(store, token, digest, 0)

@@ -9,7 +9,7 @@ from api.service import statements
 from api.service.views import Page, StatementView
 
 from .access import Reader, StoreOf, Writer
-from .parameters import BODY, JSON, READ, WRITE, Cursor, Digest, Limit, content, location
+from .parameters import BODY, JSON, JSON_TEXT, READ, WRITE, Cursor, Digest, Limit, location
 from .problems import Refusal, responses
 
 
@@ -54,7 +54,7 @@ def register(app: FastAPI) -> None:
         tags=["statements"],
         summary="A statement's canonical text",
         response_class=Response,
-        responses={200: content("application/json", "Its bytes."), **responses(*READ, "not_found")},
+        responses={200: JSON_TEXT, **responses(*READ, "not_found")},
     )
     def get_statement_text(digest: Digest, store: StoreOf, caller: Reader) -> Response:
         return Response(statements.statement_text(store, caller.tenant, digest), media_type="application/json")

@@ -36,7 +36,7 @@ _INCOMING = ("digest_mismatch", "length_required", "unsupported_media_type", "di
 class NewUpload(BaseModel):
     """What is going to be uploaded. Data, first weights and openings are secret whatever `secret` says."""
 
-    model_config = {"extra": "forbid"}
+    model_config = {"extra": "forbid", "strict": True}
 
     kind: Kind
     secret: bool = False

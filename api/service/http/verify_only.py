@@ -3,8 +3,8 @@
     uvicorn api.service.http.verify_only:app
 
 It needs FastAPI, uvicorn, python-multipart and `verifier/`. Limits come from the environment, in whole numbers, named
-as in the large service: ZKGRAD_VERIFY_NOW_PROOF_BYTES, _SECONDS, _MEMORY, _AT_ONCE. Whoever can reach it can use it: put
-it behind something that counts requests.
+as in the large service: ZKGRAD_VERIFY_NOW_PROOF_BYTES, _SECONDS, _MEMORY, _AT_ONCE. Whoever can reach it can use it:
+put it behind something that counts requests.
 """
 
 from __future__ import annotations
