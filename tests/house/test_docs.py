@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"^\s*(?:[$!] )?(?:zkgrad|python3?|pip|make|npm|curl|env -i|cd|source) ", re.MULTILINE)
+COMMAND = re.compile(r"^\s*(?:[$!] )?(?:zkgrad|python3?|pip|make|npm|curl|docker|env -i|cd|source) ", re.MULTILINE)
 EXCUSE = re.compile(r"<!-- not run: .+ -->\n+$")
 PATIENCE = 600
 
