@@ -39,7 +39,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 VERBS = (
-    train, prove, verify, show, report, use, accuracy, inference, opening, digest, demo, doctor, serve, worker, jobs, keys,
+    train, prove, verify, show, report, use, accuracy, inference, opening, digest, demo, doctor, serve, worker, jobs,
+    keys,
 )  # fmt: skip
 for module in VERBS:
     module.register(app)

@@ -5,9 +5,11 @@ Commands that are not run say why, in a comment before their block.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"^\s*(?:[$!] )?(?:zkgrad|python3?|pip|make|npm|curl|env -i|cd|source) ", re.MULTILINE)
+COMMAND = re.compile(r"^\s*(?:[$!] )?(?:zkgrad|python3?|pip|make|npm|curl|docker|env -i|cd|source) ", re.MULTILINE)
 EXCUSE = re.compile(r"<!-- not run: .+ -->\n+$")
 PATIENCE = 600
 
@@ -48,11 +50,16 @@ def test_the_commands_of_a_page_run(page: str, commands: Path, tmp_path: Path) -
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     script = "set -euo pipefail\n" + "\n".join(blocks(page))
     environment = os.environ | {"PATH": f"{commands}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        ["bash", "-x", "-c", script],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    # In a session of its own, and writing into a file: a page may start a service, which must not outlive the page.
+    with (tmp_path / "page.log").open("w") as log, subprocess.Popen(
+        ["bash", "-x", "-c", script], cwd=tmp_path, env=environment, stdout=log, stderr=log, start_new_session=True
+    ) as shell:  # fmt: skip
+        try:
+            code = shell.wait(PATIENCE)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
+    assert code == 0, (tmp_path / "page.log").read_text()[-6000:]
 
 
 @pytest.mark.parametrize("page", PAGES)
