@@ -12,9 +12,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from prover.prove import prepare
 
 from prover.plan import Plan, plan_run
+from prover.proving import prepare
 from verifier.check import DEFAULT_SECURITY, LEAST_SECURITY
 from verifier.parameters import parameters_document
 from verifier.proof import HEADER_BYTES
@@ -22,9 +22,10 @@ from verifier.security import HASH_BITS
 from verifier.statement import Statement
 
 from .. import chains
-from ..commands.show import ACTIVATION_NAMES, sentences
+from ..commands.show import sentences
 from ..commands.train import rates_text
 from ..console import UsageError, seconds, size
+from ..sentences import ACTIVATION_NAMES
 from . import figures
 from .figures import Bar
 from .subject import Part, Subject, Vouched
