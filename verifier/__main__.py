@@ -34,7 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--model is for a statement of the task model, and those stand alone")
     if len(options.files) > 2 and options.expect_params is not None:
         parser.error(
-            "segments differ in their parameters' digests: pin a chain with --expect-statement of its last one"
+            "segments differ in their parameters' digests: pin a chain with --expect-run, or its end with "
+            "--expect-statement"
         )
     try:
         limits = (MAX_BYTES, MAX_PROOF_BYTES) * (len(options.files) // 2)
@@ -67,6 +68,8 @@ def _verify(segments: list[tuple[bytes, bytes]], options: argparse.Namespace, mo
             model=model,
         )
         chain = ChainVerdict((verdict,), verdict.statement.parameters.steps, verdict.security_bits)
+    if options.expect_run not in (None, chain.run_digest):
+        raise StatementMismatch(f"the run is {chain.run_digest.hex()}, expected {options.expect_run.hex()}")
     found = chain.last.digest()
     if options.expect_statement not in (None, found):
         raise StatementMismatch(
@@ -88,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--transparent", action="store_true", help="accept a proof that is not zero-knowledge")
     parser.add_argument("--expect-statement", type=_digest, metavar="sha256:HEX", help="refuse any other statement")
+    parser.add_argument("--expect-run", type=_digest, metavar="sha256:HEX", help="refuse any other run: all statements")
     parser.add_argument("--expect-params", type=_digest, metavar="sha256:HEX", help="refuse any other parameters")
     parser.add_argument(
         "--expect",
@@ -141,7 +145,8 @@ def _refuse(error: VerifierError, as_json: bool) -> int:
 def _accept(chain: ChainVerdict, options: argparse.Namespace) -> None:
     # The schedule follows from both roots and the nonce: with less pinned, the prover chose something of it.
     seen = {name for name, _ in options.expect}
-    pinned = options.expect_statement is not None or {"data_root", "initial_root", "nonce"} <= seen
+    whole = options.expect_statement is not None or options.expect_run is not None
+    pinned = whole or {"data_root", "initial_root", "nonce"} <= seen
     last = chain.segments[-1]
     hidden = all(segment.zero_knowledge for segment in chain.segments)
     if options.json:
@@ -153,6 +158,7 @@ def _accept(chain: ChainVerdict, options: argparse.Namespace) -> None:
             "steps": chain.steps,
             "statement_digest": last.statement_digest.hex(),
             "params_digest": last.parameters_digest.hex(),
+            "run_digest": chain.run_digest.hex(),
             "security_bits": round(chain.security_bits, 2),
             "zero_knowledge": hidden,
         }
@@ -162,6 +168,7 @@ def _accept(chain: ChainVerdict, options: argparse.Namespace) -> None:
     print(f"parameters sha256:{last.parameters_digest.hex()}")
     if len(chain.segments) > 1:
         print(f"{len(chain.segments)} segments, {chain.steps} steps from step 0; the digests are the last segment's")
+        print(f"run sha256:{chain.run_digest.hex()}")
     if chain.first.parameters.first_step:
         print(
             f"This segment starts at step {chain.first.parameters.first_step}: what came before it, and where its "

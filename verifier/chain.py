@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -33,6 +34,11 @@ class ChainVerdict:
         return self.segments[-1].statement
 
     @property
+    def run_digest(self) -> bytes:
+        """What pins the whole run; see `run_digest`."""
+        return run_digest([verdict.statement_digest for verdict in self.segments])
+
+    @property
     def sheet(self) -> Sheet:
         """The verdict for people."""
         hiding = all(verdict.zero_knowledge for verdict in self.segments)
@@ -43,6 +49,7 @@ class ChainVerdict:
             ("security", f"2^-{self.security_bits:.1f}"),
             ("zero knowledge", "yes" if hiding else "NO: proofs give secrets away"),
             ("last statement", f"sha256:{self.segments[-1].statement_digest.hex()}"),
+            ("run", f"sha256:{self.run_digest.hex()}"),
         ]
         return Sheet("VALID chain of proofs; it means what its statements say, so pin the last of them", rows)
 
@@ -51,6 +58,12 @@ class ChainVerdict:
 
     def _repr_html_(self) -> str:
         return self.sheet._repr_html_()
+
+
+def run_digest(statements: Sequence[bytes]) -> bytes:
+    """The digest of a run, given those of its statements in order: with the last one's alone, how earlier steps were cut
+    and at which rates they were taken would be left open."""
+    return hashlib.sha256(b"zkgrad run v1\0" + b"".join(statements)).digest()
 
 
 def verify_chain(

@@ -11,10 +11,10 @@ from typing import Annotated, overload
 import typer
 
 import verifier
-from verifier.chain import verify_chain
+from verifier.chain import run_digest, verify_chain
 from verifier.check import Verdict
 from verifier.proof import MAGIC
-from verifier.statement import MAX_BYTES
+from verifier.statement import MAX_BYTES, parse_statement
 from verifier.weights import MAX_MODEL
 
 from .. import chains, runs
@@ -36,6 +36,7 @@ def verify(
     ],
     expect_params: Pin = None,
     expect_statement: Pin = None,
+    expect_run: Pin = None,
     security: Annotated[int, typer.Option(help="Bits of security required: 128 or 100.")] = 128,
     transparent: Annotated[bool, typer.Option("--transparent", help="Accept a proof that hides nothing.")] = False,
     model: Annotated[
@@ -47,19 +48,23 @@ def verify(
     if security not in (100, 128):
         raise UsageError(f"--security {security}: 128 or 100")
     params, pinned = read_pin("--expect-params", expect_params), read_pin("--expect-statement", expect_statement)
-    files = read_files(paths)
+    files, run = read_files(paths), read_pin("--expect-run", expect_run)
     if len(files) > 1 and params is not None:
         raise UsageError(
-            "segments differ in their parameters' digests: pin a chain with --expect-statement of its last"
+            "segments differ in their parameters' digests: pin a chain with --expect-run, or its end with "
+            "--expect-statement"
         )
     if len(files) > 1 and model is not None:
         raise UsageError("--model is for a statement of open-model, and those stand alone")
     weights = None if model is None else read_limited(model, MAX_MODEL)
+    found = files.run_digest()
+    if run not in (None, found):
+        raise verifier.StatementMismatch(f"the run is {found.hex()}, expected {expect_run}")
     start = time.perf_counter()
     bits, last, hiding, steps = _judge(files, security, transparent, pinned, params, weights)
     spent = time.perf_counter() - start
     # Parameters alone leave data, first state and nonce, and with them the batch order, to the prover.
-    is_pinned = pinned is not None
+    is_pinned = pinned is not None or run is not None
     result = {
         "valid": True,
         "pinned": is_pinned,
@@ -67,6 +72,7 @@ def verify(
         "steps": steps,
         "statement_digest": f"sha256:{last.statement_digest.hex()}",
         "params_digest": f"sha256:{last.parameters_digest.hex()}",
+        "run_digest": f"sha256:{found.hex()}",
         "security_bits": bits,
         "zero_knowledge": hiding,
         "proof_bytes": files.proof_bytes,
@@ -78,6 +84,7 @@ def verify(
         f"{size(files.proof_bytes)} checked in {seconds(spent)}",
         f"  statement   {result['statement_digest']}",
         f"  parameters  {result['params_digest']}",
+        *([f"  run         {result['run_digest']}"] if len(files) > 1 else []),
     ]
     if not is_pinned:
         lines.append(
@@ -101,6 +108,10 @@ class _Files(Sequence[tuple[bytes, bytes]]):
     def proof_bytes(self) -> int:
         """Bytes of all proofs that were read."""
         return sum(self._lengths)
+
+    def run_digest(self) -> bytes:
+        """The digest of all statements; MalformedStatement for one that is none."""
+        return run_digest([parse_statement(text).digest() for text in self._statements])
 
     def __len__(self) -> int:
         return len(self._statements)
