@@ -1,13 +1,9 @@
-"""Weights go to PyTorch and come back: `load_state_dict` of the float file, and a state_dict as first weights.
-
-PyTorch is installed in an environment of its own: nothing of zkgrad needs it.
-"""
+"""Weights go to PyTorch and come back: `load_state_dict` of the float file, and a state_dict as first weights."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-import venv
 from pathlib import Path
 
 import numpy as np
@@ -47,26 +43,13 @@ print(json.dumps(model(data["features"]).argmax(dim=1).tolist()))
 """
 
 
-@pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The python of an environment with PyTorch."""
-    folder = tmp_path_factory.mktemp("torch")
-    venv.create(folder, with_pip=True)
-    found = folder / "bin" / "python"
-    command = [found, "-m", "pip", "install", "--quiet", "torch>=2.6", "safetensors", "numpy"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return found
-
-
-def classes_in_torch(python: Path, folder: Path, mode: str, activation: str, bias: bool) -> np.ndarray:
+def classes_in_torch(torch_python: Path, folder: Path, mode: str, activation: str, bias: bool) -> np.ndarray:
     """What the network of PyTorch makes of every image; `folder` holds the files that the script reads and writes."""
     task = digits(activation, bias)
     arrays = {"features": task.features.astype(np.float32), "labels": task.labels}
     safetensors.numpy.save_file(arrays, folder / "data.safetensors")
-    done = subprocess.run(
-        [python, "-c", SCRIPT, mode, activation, str(bias), str(folder)], capture_output=True, text=True, check=False
-    )
+    command = [torch_python, "-c", SCRIPT, mode, activation, str(bias), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return np.array(json.loads(done.stdout))
 
@@ -75,20 +58,22 @@ NETWORKS = [("relu", True), ("leaky-relu", False), ("silu", True)]
 
 
 @pytest.mark.parametrize(("activation", "bias"), NETWORKS)
-def test_final_weights_load_into_sequential(python: Path, tmp_path: Path, activation: str, bias: bool) -> None:
+def test_final_weights_load_into_sequential(
+    torch_python: Path, tmp_path: Path, activation: str, bias: bool
+) -> None:
     task = digits(activation, bias)
     state = task.trained()
     save_weights(tmp_path, state, task.parameters.weight_bits, bias)
-    found = classes_in_torch(python, tmp_path, "load", activation, bias)
+    found = classes_in_torch(torch_python, tmp_path, "load", activation, bias)
     exact = predict(state, task.parameters, task.inputs)
     assert task.accuracy(state) > 0.9 and (found == exact).mean() > 0.995
     assert abs((found == task.labels).mean() - task.accuracy(state)) < 0.005
 
 
 @pytest.mark.parametrize(("activation", "bias"), NETWORKS)
-def test_a_state_dict_as_first_weights(python: Path, tmp_path: Path, activation: str, bias: bool) -> None:
+def test_a_state_dict_as_first_weights(torch_python: Path, tmp_path: Path, activation: str, bias: bool) -> None:
     task = digits(activation, bias)
-    found = classes_in_torch(python, tmp_path, "save", activation, bias)
+    found = classes_in_torch(torch_python, tmp_path, "save", activation, bias)
     state = load_state(tmp_path / "state_dict.safetensors", task.parameters)
     exact = predict(state, task.parameters, task.inputs)
     assert task.accuracy(state) > 0.9 and (found == exact).mean() > 0.995
