@@ -143,11 +143,12 @@ def _refuse(error: VerifierError, as_json: bool) -> int:
 
 
 def _accept(chain: ChainVerdict, options: argparse.Namespace) -> None:
-    # The schedule follows from both roots and the nonce: with less pinned, the prover chose something of it.
-    seen = {name for name, _ in options.expect}
-    whole = options.expect_statement is not None or options.expect_run is not None
-    pinned = whole or {"data_root", "initial_root", "nonce"} <= seen
     last = chain.segments[-1]
+    seen, uses = {name for name, _ in options.expect}, last.statement.parameters.task != "training"
+    # The schedule follows from both roots and the nonce: with less pinned, the prover chose something of it.
+    needed = {"data_root", "initial_root"} | (set() if uses else {"nonce"})
+    whole = options.expect_statement is not None or options.expect_run is not None
+    pinned = whole or needed <= seen
     hidden = all(segment.zero_knowledge for segment in chain.segments)
     if options.json:
         answer = {
@@ -176,7 +177,12 @@ def _accept(chain: ChainVerdict, options: argparse.Namespace) -> None:
         )
     if not hidden:
         print("NOT ZERO-KNOWLEDGE: this proof shows its scalars")
-    if not pinned:
+    if not pinned and uses:
+        print(
+            "Model and samples were the prover's choice: read the statement, or pin it with --expect-statement, or "
+            "with --expect initial_root=... (the final root of the run that made the model) and data_root=..."
+        )
+    elif not pinned:
         print(
             "Data, first state and batch order were the prover's choice: read the statement, or pin it with "
             "--expect-statement, or with --expect data_root=..., initial_root=... and nonce=..."

@@ -61,8 +61,8 @@ class ChainVerdict:
 
 
 def run_digest(statements: Sequence[bytes]) -> bytes:
-    """The digest of a run, given those of its statements in order: with the last one's alone, how earlier steps were cut
-    and at which rates they were taken would be left open."""
+    """The digest of a run, given those of its statements in order: with the last one's alone, how earlier steps were
+    cut and at which rates they were taken would be left open."""
     return hashlib.sha256(b"zkgrad run v1\0" + b"".join(statements)).digest()
 
 

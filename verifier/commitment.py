@@ -171,7 +171,7 @@ def leaf_prefix(relation: Relation, group: str) -> bytes:
         limbs = (p.table_bits, p.weight_width, p.velocity_width, p.momentum > 0)
         scales = (p.activation_bits, p.gradient_bits, p.rate_bits, p.state_bits)
         meaning += (*limbs, *scales, p.activation, p.bias)
-    return b"\x00" + kind.encode("ascii") + hashlib.sha256(repr((kind, shapes, meaning)).encode("ascii")).digest()[:16]
+    return b"\x00" + kind.encode("ascii") + hashlib.sha256(repr((kind, shapes, meaning)).encode("ascii")).digest()
 
 
 def node_digest(left: bytes, right: bytes) -> bytes:

@@ -159,6 +159,19 @@ def test_wrong_use(trained: Path, what: str, capsys: pytest.CaptureFixture[str])
     assert not (trained / "wrong").exists()
 
 
+def test_a_run_starts_from_the_weights_of_another(trained: Path) -> None:
+    """The float file of one run, named as a state_dict, is the first state of the next."""
+    options = ["--layers", "64-4-10", "--batch", "4", "--steps", "1", "--lr", "0.0009765625", "--security", "100"]
+    weights, out = trained / "run" / "weights.safetensors", trained / "next"
+    command = ["train", "--data", str(trained / "digits.csv"), *options, "--init", str(weights), "--out", str(out)]
+    assert run(command) == 0
+    found = safetensors.numpy.load_file(out / "initial.safetensors")
+    scale = parse_statement((out / "statement.json").read_bytes()).parameters.state_bits
+    for name, values in safetensors.numpy.load_file(weights).items():
+        layer, part = name.split(".")
+        assert abs(found[f"layers.{int(layer) // 2}.{part}"] - np.float64(values) * 2.0**scale).max() <= 0.5
+
+
 def test_only_a_folder_of_a_proof_is_replaced(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ("open-model", trained / "run", "--replace", "--out")
     (trained / "kept").mkdir()
