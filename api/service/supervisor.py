@@ -52,6 +52,7 @@ class Attempt:
         self._store, self._identity, self._lease, self._stop = store, identity, lease, stop
         self._log = get_logger("supervisor").bind(job=lease.job, attempt=lease.attempt, kind=lease.kind)
         self._statements: list[Statement] = []
+        self._result: dict[str, Any] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._heard = time.monotonic()
         self._over = threading.Event()
@@ -187,6 +188,8 @@ class Attempt:
             handle = in_memory("input", self._input(str(body["name"])))
             with open(handle, "rb"):
                 channel.send({"ok": True}, handle)
+        elif body["op"] == "result":
+            self._result = json.loads(b"".join(contents(message.handle)))
         elif body["op"] == "reserve":
             segment = int(body["segment"])
             channel.send(self._decided(lambda: self._reserve(segment)))
@@ -227,7 +230,7 @@ class Attempt:
         return Made(blob, meter.size, meter.digest)
 
     def _finishing(self, message: Message) -> Callable[[], None]:
-        result = dict(message.body["result"])
+        result = dict(self._result)
         manifest: tuple[str, bytes] | None = None
         reply: Made | None = None
         if self._lease.kind == PROVE and message.handle >= 0:
