@@ -15,7 +15,7 @@ from api.app import run
 from api.client import Client, Refused, Unreachable, uploading
 from prover.errors import BudgetExhausted
 from tests.service.http_run import train
-from tests.service.http_support import ZKGRAD, environment
+from tests.service.http_support import ZKGRAD, connect, environment
 from verifier import verify
 
 
@@ -80,6 +80,26 @@ def test_a_run_is_proven_downloaded_and_verified(server, trained):
         before = slots(trained)
         assert client.prove(trained).id == job.id and slots(trained) == before
         assert [found["id"] for found in client.jobs("succeeded")] == [job.id]
+
+
+def test_what_was_proven_is_read_by_people_and_by_an_auditor(server, trained):
+    """By whoever has the link, until it is revoked; in ranges too."""
+    proof = (trained / "proof.zkp").read_bytes()
+    with connect(server.url) as client:
+        found = client.get("/v1/proofs").json()["items"][0]
+        place = f"/v1/proofs/{found['digest']}"
+        assert client.get(place).content == proof
+        assert client.get(place, headers={"range": "bytes=10-19"}).content == proof[10:20]
+        assert client.get(f"{place}/statement.json").content == (trained / "statement.json").read_bytes()
+        new = {"statement": found["statement"], "proof": found["digest"]}
+        shared = client.post("/v1/shares", json=new).headers["location"]
+        assert client.get(f"{shared}/proofs/{found['digest']}").content == proof
+        for report in (client.get(f"{place}/report"), client.get(f"{shared}/report")):
+            assert report.status_code == 200 and found["digest"] in report.text
+            assert "sandbox allow-scripts" in report.headers["content-security-policy"]
+            assert "VALID" not in report.text
+        assert client.delete(place).status_code == 204
+        assert client.get(f"{shared}/report").status_code == 404
 
 
 def test_the_command_line_client(server, trained, capsys, monkeypatch):
