@@ -98,7 +98,8 @@ def test_what_was_proven_is_read_by_people_and_by_an_auditor(server, trained):
             assert report.status_code == 200 and found["digest"] in report.text
             assert "sandbox allow-scripts" in report.headers["content-security-policy"]
             assert "VALID" not in report.text
-        assert client.delete(place).status_code == 204
+        share = client.get("/v1/shares").json()[0]["id"]
+        assert client.delete(f"/v1/shares/{share}").json()["revoked"]
         assert client.get(f"{shared}/report").status_code == 404
 
 
