@@ -15,7 +15,7 @@ from api.app import run
 from api.client import Client, Refused, Unreachable, uploading
 from prover.errors import BudgetExhausted
 from tests.service.http_run import train
-from tests.service.http_support import ZKGRAD, environment
+from tests.service.http_support import ZKGRAD, connect, environment
 from verifier import verify
 
 
@@ -80,6 +80,49 @@ def test_a_run_is_proven_downloaded_and_verified(server, trained):
         before = slots(trained)
         assert client.prove(trained).id == job.id and slots(trained) == before
         assert [found["id"] for found in client.jobs("succeeded")] == [job.id]
+
+
+def test_what_was_proven_is_read_by_people_and_by_an_auditor(server, trained):
+    """By whoever has the link, until it is revoked; in ranges too."""
+    proof = (trained / "proof.zkp").read_bytes()
+    with connect(server.url) as client:
+        found = client.get("/v1/proofs").json()["items"][0]
+        place = f"/v1/proofs/{found['digest']}"
+        assert client.get(place).content == proof
+        assert client.get(place, headers={"range": "bytes=10-19"}).content == proof[10:20]
+        assert client.get(f"{place}/statement.json").content == (trained / "statement.json").read_bytes()
+        new = {"statement": found["statement"], "proof": found["digest"]}
+        shared = client.post("/v1/shares", json=new).headers["location"]
+        assert client.get(f"{shared}/proofs/{found['digest']}").content == proof
+        for report in (client.get(f"{place}/report"), client.get(f"{shared}/report")):
+            assert report.status_code == 200 and found["digest"] in report.text
+            assert "sandbox allow-scripts" in report.headers["content-security-policy"]
+            assert "VALID" not in report.text
+        share = client.get("/v1/shares").json()[0]["id"]
+        assert client.delete(f"/v1/shares/{share}").json()["revoked"]
+        assert client.get(f"{shared}/report").status_code == 404
+
+
+@pytest.mark.parametrize("parts", [4, pytest.param(128, marks=pytest.mark.soak)])
+def test_a_large_upload_takes_little_memory(server, parts):
+    """Parts of 64 MiB each; the most that the server's process had in memory grows by less than one of them."""
+    status = Path(f"/proc/{server.process.pid}/status")
+
+    def most() -> int:
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) << 10
+
+    def part():
+        for _ in range(64):
+            yield bytes(1 << 20)
+
+    with connect(server.url) as client:
+        place = client.post("/v1/uploads", json={"kind": "other", "size": parts << 26}).headers["location"]
+        before = most()
+        headers = {"content-type": "application/octet-stream", "content-length": str(1 << 26)}
+        for number in range(1, parts + 1):
+            assert client.put(f"{place}/parts/{number}", content=part(), headers=headers).status_code == 200
+        assert most() - before < 64 << 20
+        assert client.delete(place).status_code == 204
 
 
 def test_the_command_line_client(server, trained, capsys, monkeypatch):
