@@ -6,6 +6,7 @@ Commands that are not run say why, in a comment before their block.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -84,3 +85,6 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr
     reference = (tmp_path / "site" / "reference" / "cli.html").read_text()
     assert "zkgrad prove-accuracy" in reference and "--expect-statement" in reference
+    routes = json.loads((DOCS / "openapi.json").read_text())["paths"]
+    http = (tmp_path / "site" / "reference" / "http.html").read_text()
+    assert len(routes) > 10 and all(f"{path}</code>" in http for path in routes)
