@@ -184,6 +184,21 @@ def test_a_chain_is_not_pinned_by_parameters(ready: Tab, proven: Path) -> None:
     assert verdict.startswith("NOT CHECKED") and "pin a chain with --expect-statement" in verdict
 
 
+def test_files_are_dropped(ready: Tab, proven: Path) -> None:
+    page = ready.page
+    for _ in page.query_selector_all("#list button"):
+        page.click("#list button")
+    files = [[name, list(data)] for name, data in (*pair(proven / "run").items(), ("data.safetensors", b"secret"))]
+    page.evaluate("""(files) => {
+      const transfer = new DataTransfer();
+      for (const [name, data] of files) transfer.items.add(new File([new Uint8Array(data)], name));
+      document.getElementById("drop").dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true }));
+    }""", files)
+    page.click("#verify")
+    page.wait_for_selector("#verdict.good")
+    assert "data.safetensors" in page.inner_text("#ignored")
+
+
 def test_an_accuracy(ready: Tab, proven: Path) -> None:
     files = pair(proven / "accuracy")
     correct = json.loads(files["statement.json"])["evaluation"]["correct"]
