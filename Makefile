@@ -22,8 +22,9 @@ check: setup
 test: check
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-# What needs more than the checkout: builds the wheel and uses it in fresh environments, drives a Chromium that is
-# installed (apt-get install chromium). A skip is a failure here.
+# What needs more than the checkout: builds the wheel and uses it in fresh environments, drives a Chromium and starts a
+# PostgreSQL server that are installed (apt-get install chromium postgresql), and mounts a small disk in a user namespace.
+# A skip is a failure here.
 test-services: setup browser
 	$(BIN)/python -m pytest -m services --strict-markers -p tests.no_skips
 

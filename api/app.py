@@ -16,6 +16,7 @@ from .commands import (
     keys,
     prove,
     receipt,
+    report,
     serve,
     show,
     train,
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (train, prove, verify, show, use, accuracy, demo, doctor, serve, worker, jobs, keys):
+for module in (train, prove, verify, show, report, use, accuracy, demo, doctor, serve, worker, jobs, keys):
     module.register(app)
 app.add_typer(receipt.app, name="receipt")
 # The room of encrypted computation brings its own verbs, where its libraries are installed.

@@ -147,6 +147,9 @@ def plan_command(
     reveal: Annotated[str, typer.Option(help="all, or output to mask every other slot")] = "all",
     release: Annotated[str, typer.Option(help="BITS,SECURITY,COUNT when results shall be published")] = "",
     draw: Annotated[bool, typer.Option(help="also draw the slot layout")] = False,
+    page: Annotated[
+        Path | None, typer.Option("--report", help="also write an HTML page: layouts, steps, counts")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Plan an expression: steps, counts, levels, keys, bytes, predicted time and error, before any key
@@ -170,6 +173,10 @@ def plan_command(
         release=wish,
     )
     write(out, json.dumps({**plan.document(), "digest": plan.digest}, indent=1).encode())
+    if page is not None:
+        from api.report.plan import render_plan
+
+        write(page, render_plan(plan, expression).encode())
     report(
         as_json,
         f"{plan}\n{plan.draw() if draw else ''}wrote {out}",

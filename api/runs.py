@@ -1,16 +1,17 @@
 """The run folder: what is in it, what in it is secret, and how it comes into being whole or not at all.
 
-    statement.json               what is proven; public
-    proof.zkp                    the proof; public
-    draft.json                   instead of a statement: data and initial state are committed, the run is not
-    trained yet settings.json                how the data were read and scaled
-    secret data.safetensors             inputs and targets as integers
-    secret initial.safetensors          the initial state, exact integers
-    secret trace.safetensors            every rounded value and remainder of every step
-    secret openings.safetensors         blinds and salts of the three commitments
-    secret slots.json                   how many proofs each commitment has opened for
-    secret weights.safetensors          the final state as float32; weights_int.safetensors: the exact
-    integers        secret
+    statement.json              what is proven; public
+    proof.zkp                   the proof; public
+    draft.json                  instead of a statement: data and initial state are committed, the run is not trained yet
+    settings.json               how the data were read and scaled                            secret
+    data.safetensors            inputs and targets as integers                               secret
+    initial.safetensors         the initial state, exact integers                            secret
+    trace.safetensors           every rounded value and remainder of every step              secret
+    openings.safetensors        blinds and salts of the three commitments                    secret
+    slots.json                  how many proofs each commitment has opened for               secret
+    timings.json                where the time of each proof went (`api.timings`)            secret
+    weights.safetensors         the final state as float32                                   secret
+    weights_int.safetensors     the final state, exact integers                              secret
 
 Secret files have mode 0600. A copy of the folder can open its commitments again: never let two copies prove.
 """

@@ -28,8 +28,9 @@ from .. import chains, runs, slots
 from ..backend import default_backend
 from ..chains import Segment
 from ..console import Json, Stages, UsageError, answer, say, seconds, size, stages
-from ..manifest import MANIFEST
+from ..manifest import MANIFEST, proof_digest
 from ..reading import MAX_PROOF, read_limited
+from ..timings import record_timings
 from .train import cut_text
 
 Folder = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
@@ -183,7 +184,7 @@ def _prove_segment(
     shown: Stages,
 ) -> tuple[Verdict, int]:
     """Proves, checks, counts and publishes one segment; its verdict and the bytes of its proof."""
-    statement, before = segment.statement, shown.total()
+    statement, before, stages_before = segment.statement, shown.total(), dict(shown.seconds)
     with _named(segment, segments):
         if len(segments) > 1:
             shown.stage("train again")
@@ -209,6 +210,8 @@ def _prove_segment(
         chains.record_proof(run, segment, proof)
         spent = seconds(shown.total() - before)
         say(f"segment {segment.number} of {len(segments)}: {size(len(proof))} in {spent}")
+    taken = {name: value - stages_before.get(name, 0.0) for name, value in shown.seconds.items()}
+    record_timings(run, proof_digest(proof), taken)
     return verdict, len(proof)
 
 

@@ -50,10 +50,10 @@ def register(
     """Add a signer to a registry, which is made when there is none, after checking his proof of possession."""
     signer = registry.parse_signer(read_limited(public, registry.MAX_BYTES))
     last = registry.parse_day(not_after, "--not-after")
-    first = registry.parse_day(not_before, "--not-before") if not_before else _today()
+    first = registry.parse_day(not_before, "--not-before") if not_before else today()
     if last < first:
         raise UsageError(f"--not-after {last} is before the first day, {first}")
-    known = _registry(registry_file) if registry_file.exists() else registry.Registry({})
+    known = read_registry(registry_file) if registry_file.exists() else registry.Registry({})
     changed = known.with_entry(registry.Entry(signer, first, last))
     write_atomic(registry_file, changed.to_bytes())
     lines = [f"{signer.identity!r} counts from {first} to {last}; {registry_file} has {len(changed.entries)} key(s)"]
@@ -67,7 +67,7 @@ def revoke(
     as_json: Json = False,
 ) -> None:
     """Mark a key of a registry as revoked: from then on no receipt with its signature counts."""
-    known = _registry(registry_file)
+    known = read_registry(registry_file)
     found = [entry for entry in known.entries.values() if key and entry.signer.key.hex().startswith(key.lower())]
     if len(found) != 1:
         raise UsageError(f"{key!r} begins {len(found)} keys of {registry_file}; give more digits of one that is there")
@@ -110,7 +110,7 @@ def aggregate(
     as_json: Json = False,
 ) -> None:
     """Add signatures on one verdict up to one signature, after checking each."""
-    made = receipts.aggregate([_receipt(path) for path in paths])
+    made = receipts.aggregate([read_receipt(path) for path in paths])
     write_atomic(out, made.to_bytes())
     answer(made.fields(), [f"{len(made.keys)} keys, one signature: {_about(made)}", f"wrote {out}"], as_json)
 
@@ -128,8 +128,8 @@ def verify(
     """Check that enough registered signers found the proof valid. Exit 0: they did; 1: not; 5: of something else."""
     digest, parameters = _subject(subject)
     demand = receipts.Demand(digest, parameters, quorum, _bits(security), transparent)
-    known, given = _registry(registry_file), [_receipt(path) for path in paths]
-    signers = receipts.verify(given, known, demand, _today())
+    known, given = read_registry(registry_file), [read_receipt(path) for path in paths]
+    signers = receipts.verify(given, known, demand, today())
     names = [entry.signer.identity for entry in signers]
     result: dict[str, Any] = {
         "valid": True,
@@ -169,14 +169,16 @@ def _subject(text: str) -> tuple[bytes, bytes | None]:
     return verdict.run_digest(entries), last.parameters.digest()
 
 
-def _receipt(path: Path) -> receipts.Receipt:
+def read_receipt(path: Path) -> receipts.Receipt:
+    """A receipt's file; MalformedReceipt names it."""
     try:
         return receipts.parse_receipt(read_limited(path, registry.MAX_BYTES))
     except registry.MalformedReceipt as error:
         raise registry.MalformedReceipt(f"{path}: {error}") from None
 
 
-def _registry(path: Path) -> registry.Registry:
+def read_registry(path: Path) -> registry.Registry:
+    """A registry's file; MalformedReceipt names it."""
     try:
         return registry.parse_registry(read_limited(path, registry.MAX_BYTES))
     except registry.MalformedReceipt as error:
@@ -199,5 +201,6 @@ def _bits(security: int) -> int:
     return security
 
 
-def _today() -> datetime.date:
+def today() -> datetime.date:
+    """The day in UTC, by which keys count."""
     return datetime.datetime.now(datetime.UTC).date()

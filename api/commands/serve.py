@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -114,4 +115,6 @@ def _run(store: Any, settings: HttpSettings, listening: socket.socket, worker: b
         limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=_GRACE,
     )
+    # The server ends well on SIGTERM, then raises it again, for whoever was there before: nobody else is.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     uvicorn.Server(config).run(sockets=[listening])

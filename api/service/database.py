@@ -31,7 +31,9 @@ class Database:
         self.url = url
         self.sqlite = url.startswith("sqlite")
         arguments: dict[str, Any] = {"timeout": _BUSY_SECONDS} if self.sqlite else {"connect_timeout": 10}
-        self._engine = create_engine(url, connect_args=arguments, pool_pre_ping=not self.sqlite, pool_size=16)
+        self._engine = create_engine(
+            url, connect_args=arguments, pool_pre_ping=not self.sqlite, pool_size=16, hide_parameters=True
+        )
         if self.sqlite:
             _prepare_sqlite(self._engine)
         self._writer = self._engine.execution_options(writes=True)

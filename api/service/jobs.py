@@ -29,7 +29,7 @@ from .store import Store
 from .tenants import new_id, require_tenant
 from .views import CANCELLED, QUEUED, RUNNING, EventView, JobView, Page
 
-DEVICES = ("cpu", "cuda")
+DEVICES = ("cpu",)
 _LOOK_SECONDS = 0.2
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, delete, or_, select
 from sqlalchemy.orm import Session
 
 from verifier.statement import Statement
@@ -21,7 +21,7 @@ from .errors import LeaseLost
 from .failures import Failure, failure
 from .jobs import add_event
 from .ledger import reserve
-from .schema import Artifact, JobRow, Nonce, Part, Proof, RunRow, Use
+from .schema import Artifact, Event, JobRow, Nonce, Part, Proof, RunRow, Use
 from .store import Store
 from .tenants import new_id
 from .trash import discard
@@ -52,7 +52,7 @@ class Made:
 
 def claim(store: Store, worker: str) -> Lease | None:
     """The oldest job that waits, or whose worker has let its lease run out; None when there is none to be had."""
-    while True:
+    while _anything(store):
         with store.database.write() as session:
             now = store.database.now(session)
             row = session.scalars(_claimable(now, store.settings.device)).first()
@@ -62,15 +62,24 @@ def claim(store: Store, worker: str) -> Lease | None:
                 add_event(session, row, now, "retry", {"failure": failure("internal", row.stage).document()})
             if not _end_instead(session, now, row):
                 return _take(session, now, row, worker, store.settings.lease_seconds)
+    return None
 
 
-def _claimable(now: float, device: str) -> Any:
+def _anything(store: Store) -> bool:
+    """A look that keeps no writer waiting."""
+    with store.database.read() as session:
+        query = _claimable(store.database.now(session), store.settings.device, lock=False)
+        return session.scalars(query).first() is not None
+
+
+def _claimable(now: float, device: str, lock: bool = True) -> Any:
     """Jobs for this device, and any that are past their deadline: somebody has to end them."""
     waiting = and_(JobRow.status == QUEUED, JobRow.not_before <= now)
     orphaned = and_(JobRow.status == RUNNING, JobRow.lease_until <= now)
     expired = and_(JobRow.status == QUEUED, JobRow.deadline <= now)
     query = select(JobRow).where(or_(and_(or_(waiting, orphaned), JobRow.device == device), expired))
-    return query.order_by(JobRow.created, JobRow.id).limit(1).with_for_update(skip_locked=True)
+    query = query.order_by(JobRow.created, JobRow.id).limit(1)
+    return query.with_for_update(skip_locked=True) if lock else query
 
 
 def _end_instead(session: Session, now: float, row: JobRow) -> bool:
@@ -123,6 +132,8 @@ def report(store: Store, lease: Lease, stage: str | None = None, done: int = 0, 
             row.stage = stage[:80]
             add_event(session, row, now, "stage", {"name": row.stage})
         else:
+            # Only the latest is kept: a job of a day would have as many as it has seconds.
+            session.execute(delete(Event).where(Event.job == row.id, Event.type == "progress"))
             add_event(session, row, now, "progress", {"done": done, "total": total})
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
 from .artifacts import in_use, remove, remove_parts
 from .errors import ServiceError
 from .logs import get_logger
-from .schema import Artifact, Context, Garbage, JobRow, Part, Proof, Rate, Upload
+from .schema import Artifact, Context, Garbage, JobRow, Key, Part, Proof, Rate, Share, Upload
 from .store import Store
 from .views import CANCELLED, FAILED, SUCCEEDED
 
@@ -38,6 +38,7 @@ def sweep(store: Store) -> None:
             now = store.database.now(session)
             _expire_uploads(session, now)
             _expire_jobs(session, now - store.settings.retain_seconds)
+            _expire_links(session, now - store.settings.retain_seconds)
             _expire_artifacts(session, now, now - store.settings.retain_seconds)
             session.execute(delete(Rate).where(Rate.minute < int(now // 60) - 60))
         removed = empty_trash(store) + _sweep_blobs(store, now - store.settings.sweep_grace_seconds)
@@ -47,20 +48,28 @@ def sweep(store: Store) -> None:
 
 
 def _expire_uploads(session: Session, now: float) -> None:
-    for row in session.scalars(select(Upload).where(Upload.expires <= now).limit(_BATCH)):
+    expired = select(Upload).where(Upload.expires <= now).limit(_BATCH)
+    for row in session.scalars(expired.with_for_update(skip_locked=True)):
         remove_parts(session, now, row.id)
         session.delete(row)
 
 
 def _expire_jobs(session: Session, before: float) -> None:
     over = select(JobRow).where(JobRow.status.in_((SUCCEEDED, FAILED, CANCELLED)), JobRow.finished <= before)
-    for row in session.scalars(over.limit(_BATCH)):
+    for row in session.scalars(over.limit(_BATCH).with_for_update(skip_locked=True)):
         session.delete(row)
+
+
+def _expire_links(session: Session, before: float) -> None:
+    """Keys and shares that ended long ago."""
+    for table in (Key, Share):
+        session.execute(delete(table).where(or_(table.expires <= before, table.revoked <= before)))
 
 
 def _expire_artifacts(session: Session, now: float, before: float) -> None:
     kept = select(Context.id).where(Context.tenant == Artifact.tenant, Context.id == Artifact.id).exists()
-    for row in session.scalars(select(Artifact).where(Artifact.created <= before, ~kept).limit(_BATCH)):
+    old = select(Artifact).where(Artifact.created <= before, ~kept).limit(_BATCH)
+    for row in session.scalars(old.with_for_update(skip_locked=True)):
         if not in_use(session, row.tenant, row.id):
             remove(session, now, row)
 

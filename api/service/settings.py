@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     max_reply_bytes: int = Field(default=4 * _GIB, ge=1)
     device: str = Field(default="cpu", description="The jobs that a worker takes: those that ask for this device.")
 
+    job_tracebacks: bool = Field(
+        default=True, description="Errors of jobs, which may quote values of secrets, go to the worker's stderr."
+    )
+
     # --- times ---
     lease_seconds: float = Field(default=30.0, gt=0)
     poll_seconds: float = Field(default=0.5, gt=0)
@@ -66,7 +70,7 @@ class Settings(BaseSettings):
         default=_DAY, gt=0, description="An upload without a new part for so long is removed."
     )
     retain_seconds: float = Field(
-        default=90 * _DAY, gt=0, description="Jobs that are over, and their inputs, live so long."
+        default=90 * _DAY, gt=0, description="Jobs that are over, artifacts, and ended keys and shares live so long."
     )
     sweep_seconds: float = Field(
         default=3600.0, gt=0, description="Between two searches for blobs that nothing refers to."

@@ -40,10 +40,7 @@ def open_store(settings: Settings, *, migrate: bool = False) -> Store:
     `migrate` makes the tables of a database that has none; one of another revision is never touched, but refused with
     SchemaMismatch. Errors: StorageUnavailable, SchemaMismatch.
     """
-    try:
-        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise StorageUnavailable(f"cannot make {settings.data}: {error.strerror}") from None
+    _make_folder(settings)
     database = Database(settings.database_url)
     if database.empty():
         if not migrate:
@@ -51,3 +48,20 @@ def open_store(settings: Settings, *, migrate: bool = False) -> Store:
         database.upgrade()
     database.check_revision()
     return Store(settings, database, open_blobs(settings), open_vault(settings.wrapping_key_file))
+
+
+def upgrade_database(settings: Settings) -> None:
+    """Brings the tables to this program's revision, from none or from an older one. StorageUnavailable."""
+    _make_folder(settings)
+    database = Database(settings.database_url)
+    try:
+        database.upgrade()
+    finally:
+        database.close()
+
+
+def _make_folder(settings: Settings) -> None:
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StorageUnavailable(f"cannot make {settings.data}: {error.strerror}") from None

@@ -27,7 +27,7 @@ from verifier.statement import Statement, parse_statement
 from . import leases
 from .artifacts import open_artifact
 from .channel import Channel, Message, contents, in_memory, pair
-from .errors import LeaseLost, NotFound, ServiceError, StorageUnavailable
+from .errors import DiskFull, LeaseLost, NotFound, ServiceError, StorageUnavailable
 from .failures import Failure, failure, failure_from, failure_of
 from .leases import Lease, Made
 from .logs import get_logger
@@ -71,7 +71,8 @@ class Attempt:
         except Exception as error:
             # Whatever a job's process says must not end the worker.
             self._log.warning("attempt failed", error=type(error).__name__)
-            traceback.print_exception(error, file=sys.stderr)
+            if self._store.settings.job_tracebacks:
+                traceback.print_exception(error, file=sys.stderr)
             outcome = failure_of(error)
         finally:
             self._kill()
@@ -94,6 +95,7 @@ class Attempt:
                 [sys.executable, "-I", str(_CHILD), *map(str, arguments)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                stderr=None if settings.job_tracebacks else subprocess.DEVNULL,
                 cwd="/",
                 env={},
                 pass_fds=[there.fileno()],
@@ -176,11 +178,11 @@ class Attempt:
         return self._died()
 
     def _answer(self, channel: Channel, message: Message) -> None:
-        body, lease = message.body, self._lease
+        body = message.body
         if body["op"] == "stage":
-            leases.report(self._store, lease, stage=str(body["name"]))
+            self._report(stage=str(body["name"]))
         elif body["op"] == "progress":
-            leases.report(self._store, lease, done=int(body["done"]), total=int(body["total"]))
+            self._report(done=int(body["done"]), total=int(body["total"]))
         elif body["op"] == "input":
             handle = in_memory("input", self._input(str(body["name"])))
             with open(handle, "rb"):
@@ -193,6 +195,11 @@ class Attempt:
             channel.send({"ok": True})
         else:
             raise StorageUnavailable(f"the job's process asked for {str(body['op'])[:40]!r}")
+
+    def _report(self, **told: Any) -> None:
+        # Hours of work are not thrown away because a line about them could not be written.
+        with contextlib.suppress(StorageUnavailable, DiskFull):
+            leases.report(self._store, self._lease, **told)
 
     def _decided(self, action: Callable[[], None]) -> dict[str, Any]:
         try:

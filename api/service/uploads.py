@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 from collections.abc import Iterable, Sequence
 
@@ -15,7 +16,7 @@ from .schema import Artifact, Part, Upload
 from .sealing import seal
 from .store import Store
 from .streams import Meter
-from .tenants import new_id, require_tenant, sealing_key
+from .tenants import new_id, sealing_key
 from .trash import discard
 from .views import ArtifactView, PartView, UploadView
 
@@ -38,6 +39,7 @@ def begin_upload(
     Data, first weights and openings are secret whatever `secret` says. Errors: Unprocessable, TooLarge, TooMany,
     DiskFull.
     """
+    hidden = secret or kind in SECRET_KINDS
     if kind not in KINDS or kind == "reply":
         raise Unprocessable(f"kind {kind!r}: give one of {', '.join(k for k in KINDS if k != 'reply')}", "/kind")
     if digest is not None and not _DIGEST.fullmatch(digest):
@@ -47,8 +49,8 @@ def begin_upload(
     if size is not None and size < 1:
         raise Unprocessable("size: at least 1 byte", "/size")
     _admit(store, tenant, size or 0)
+    mark = _marked(store, tenant, hidden, digest) if digest is not None else None
     with store.database.write() as session:
-        require_tenant(session, tenant)
         now = store.database.now(session)
         opened = select(func.count()).where(Upload.tenant == tenant, Upload.artifact.is_(None), Upload.expires > now)
         if (session.scalar(opened) or 0) >= store.settings.max_open_uploads:
@@ -58,10 +60,10 @@ def begin_upload(
             id=new_id(),
             tenant=tenant,
             kind=kind,
-            secret=secret or kind in SECRET_KINDS,
+            secret=hidden,
             media_type=media_type,
             size=size,
-            digest=digest,
+            digest=mark,
             artifact=None,
             created=now,
             expires=now + store.settings.upload_seconds,
@@ -97,13 +99,16 @@ def put_part(
     _admit(store, tenant, size)
     meter, blob = Meter(size), f"parts/{new_id()}"
     stream: Iterable[bytes] = meter.watch(chunks)
-    store.blobs.write(blob, seal(sealing_key(store, tenant), blob, stream) if secret else stream)
+    key = sealing_key(store, tenant) if secret else None
+    store.blobs.write(blob, stream if key is None else seal(key, blob, stream))
     try:
         if meter.size != size:
             raise DigestMismatch(f"{meter.size} bytes came where {size} were announced")
         if digest is not None and meter.digest != digest:
             raise DigestMismatch(f"the part's SHA-256 is not the announced {digest}")
-        return _record(store, tenant, upload, PartView(number, size, meter.digest), blob)
+        mark = _marked(store, tenant, secret, meter.digest)
+        _record(store, tenant, upload, Piece(number, blob, size, mark))
+        return PartView(number, size, None if secret else meter.digest)
     except StorageUnavailable:
         raise  # perhaps recorded after all: if not, the blob is swept later
     except BaseException:
@@ -111,7 +116,14 @@ def put_part(
         raise
 
 
-def _record(store: Store, tenant: str, upload: str, part: PartView, blob: str) -> PartView:
+def _marked(store: Store, tenant: str, secret: bool, digest: str) -> str:
+    """What is stored of a digest: of secrets, a keyed hash of it, which confirms nobody's guess."""
+    if not secret:
+        return digest
+    return hmac.new(sealing_key(store, tenant), b"digest:" + digest.encode(), "sha256").hexdigest()
+
+
+def _record(store: Store, tenant: str, upload: str, part: Piece) -> None:
     with store.database.write() as session:
         row = _require_open(session, store, tenant, upload)
         now = store.database.now(session)
@@ -125,9 +137,8 @@ def _record(store: Store, tenant: str, upload: str, part: PartView, blob: str) -
             discard(session, now, [old.blob])
             session.delete(session.get_one(Part, (upload, part.number)))
             session.flush()
-        session.add(Part(owner=upload, number=part.number, blob=blob, size=part.size, digest=part.digest))
+        session.add(Part(owner=upload, number=part.number, blob=part.blob, size=part.size, digest=part.digest))
         row.expires = now + store.settings.upload_seconds
-    return part
 
 
 def complete_upload(store: Store, tenant: str, upload: str) -> ArtifactView:
@@ -150,17 +161,18 @@ def complete_upload(store: Store, tenant: str, upload: str) -> ArtifactView:
         raise DigestMismatch(f"the parts have {total} bytes where {size} were announced")
     digest = _digest(store, tenant, found, secret) if announced is not None or not secret else None
     if announced is not None and digest != announced:
-        raise DigestMismatch(f"the SHA-256 of all parts is not the announced {announced}")
+        raise DigestMismatch("the SHA-256 of all parts is not the announced one")
     return _finish(store, tenant, upload, found, digest)
 
 
 def _digest(store: Store, tenant: str, found: Sequence[Piece], secret: bool) -> str:
+    """The digest of all parts together, as it is stored."""
     if len(found) == 1:
         return found[0].digest
     whole = hashlib.sha256()
     for chunk in read_pieces(store, tenant, found, secret):
         whole.update(chunk)
-    return whole.hexdigest()
+    return _marked(store, tenant, secret, whole.hexdigest())
 
 
 def _finish(store: Store, tenant: str, upload: str, found: Sequence[Piece], digest: str | None) -> ArtifactView:
@@ -268,14 +280,14 @@ def _made(session: Session, tenant: str, artifact: str) -> Artifact:
 
 
 def _view(row: Upload, found: Sequence[Piece]) -> UploadView:
-    parts = tuple(PartView(piece.number, piece.size, piece.digest) for piece in found)
+    parts = tuple(PartView(piece.number, piece.size, None if row.secret else piece.digest) for piece in found)
     return UploadView(
         row.id,
         row.kind,
         row.secret,
         row.media_type,
         row.size,
-        row.digest,
+        None if row.secret else row.digest,
         parts,
         sum(part.size for part in parts),
         row.created,

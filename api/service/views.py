@@ -50,11 +50,11 @@ class Caller:
 
 @dataclass(frozen=True)
 class PartView:
-    """A received part of an upload."""
+    """A received part of an upload; the digest of secret ones is not told."""
 
     number: int
     size: int
-    digest: str
+    digest: str | None
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def test_the_folder_holds_the_run_once_and_secrets_for_the_owner_only(chain):
     run = chain / "run"
     names = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     own = {f"segments/{k:03}/{n}" for k in range(3) for n in ("statement.json", "proof.zkp", "initial.safetensors")}
-    shared = {"settings.json", "data.safetensors", "openings.safetensors", "slots.json"}
+    shared = {"settings.json", "data.safetensors", "openings.safetensors", "slots.json", "timings.json"}
     assert names == own | shared | {"run.json", "weights.safetensors", "weights_int.safetensors"}
     for path in (path for path in run.rglob("*") if path.is_file()):
         assert stat.S_IMODE(path.stat().st_mode) == (0o644 if path.name in PUBLIC else 0o600), path

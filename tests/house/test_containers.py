@@ -12,11 +12,15 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -162,37 +166,78 @@ def test_what_is_mounted_is_not_imported(image):
 # --- the verifier over HTTP ---
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    """The address of verifier-http's very command, on a free port, in a folder with what its image copies."""
-    root, stage = tmp_path_factory.mktemp("http"), STAGES["verifier-http"]
-    environment = lay_out(stage, root)
+def needed(packages: list[str]) -> set[str]:
+    """The distributions that pip installs for these: them, and what they require without extras."""
+    found: set[str] = set()
+    waiting = list(packages)
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        if name not in found:
+            found.add(name)
+            parsed = [Requirement(line) for line in distribution(name).requires or ()]
+            waiting += [r.name for r in parsed if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return found
+
+
+def site(packages: list[str], folder: Path) -> Path:
+    """A folder of packages with those that an image installs and no others."""
+    folder.mkdir()
+    for name in needed(packages):
+        for file in distribution(name).files or ():
+            top = folder / file.parts[0]
+            if file.parts[0] != ".." and not top.exists():
+                top.symlink_to(distribution(name).locate_file(file.parts[0]))
+    return folder
+
+
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    assert stage.command == ["--host", "0.0.0.0", "--port", "8080"]
-    command = ["env", "-i", *(f"{name}={value}" for name, value in environment.items())]
-    command += [*python(stage.entrypoint), "--host", "127.0.0.1", "--port", str(port)]
-    log = (root / "log").open("wb")
-    with subprocess.Popen(command, cwd=root / stage.folder.lstrip("/"), stdout=log, stderr=log) as server:
+        return int(free.getsockname()[1])
+
+
+def isolated(environment: dict[str, str], command: list[str]) -> list[str]:
+    return ["env", "-i", *(f"{name}={value}" for name, value in environment.items()), *command]
+
+
+@contextmanager
+def running(command: list[str], folder: Path, log: Path):
+    """A server while the block lasts; it is asked to end, and its status is kept."""
+    with log.open("wb") as stream, subprocess.Popen(command, cwd=folder, stdout=stream, stderr=stream) as server:
         try:
-            wait_for(lambda: health(port) == 0, server, root / "log")
-            yield f"http://127.0.0.1:{port}"
+            yield server
         finally:
             server.terminate()
 
 
-def health(port: int) -> int:
-    """The exit status of the image's health check."""
-    check = [part.replace(":8080/", f":{port}/") for part in python(STAGES["verifier-http"].health)]
-    return subprocess.run(check, capture_output=True, check=False).returncode
+def healthy(check: list[str], port: int, environment: dict[str, str]) -> bool:
+    """Whether a health check says so, asked at `port` instead of the image's."""
+    command = [re.sub(r":\d+/", f":{port}/", part) for part in python(check)]
+    return subprocess.run(isolated(environment, command), capture_output=True, check=False).returncode == 0
 
 
 def wait_for(ready, server: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 90
     while not ready():
         assert server.poll() is None and time.monotonic() < end, log.read_text()
         time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """The address of verifier-http's very command, on a free port, with what its image copies and installs alone."""
+    root, stage, port = tmp_path_factory.mktemp("http"), STAGES["verifier-http"], free_port()
+    environment = lay_out(stage, root)
+    (install,) = stage.runs
+    packages = site(install.partition("constraints.txt ")[2].split(), root / "packages")
+    environment["PYTHONPATH"] += f":{packages}"
+    assert stage.command == ["--host", "0.0.0.0", "--port", "8080"]
+    interpreter, *rest = python(stage.entrypoint)
+    command = [interpreter, "-S", *rest, "--host", "127.0.0.1", "--port", str(port)]
+    folder = root / stage.folder.lstrip("/")
+    with running(isolated(environment, command), folder, root / "log") as server:
+        wait_for(lambda: healthy(stage.health, port, environment), server, root / "log")
+        yield f"http://127.0.0.1:{port}"
 
 
 def post(address: str, files: dict[str, bytes]) -> dict:
@@ -220,6 +265,43 @@ def test_verifier_http_has_its_packages_pinned():
     packages = install.partition("constraints.txt ")[2].split()
     pinned = {line.partition("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
     assert packages and set(packages) <= pinned
+
+
+# --- the service ---
+
+ZKGRAD = [sys.executable, "-c", "from api.cli import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory) -> tuple[Path, dict[str, str]]:
+    """The folders that compose mounts, and the service's environment there; the code is this checkout's."""
+    root, stage = tmp_path_factory.mktemp("service"), STAGES["service"]
+    environment = {name: str(root) + value for name, value in stage.environment.items() if value.startswith("/")}
+    environment |= {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(root)}
+    for mount in SERVICES["api"]["volumes"]:
+        (root / mount.partition(":/")[2]).mkdir(mode=0o700)
+    return root, environment
+
+
+def test_the_service_runs_as_compose_starts_it(service):
+    """It refuses to let others in without a key, as the image's address asks; with one, API and worker are healthy."""
+    root, environment = service
+    port, stage = free_port(), STAGES["service"]
+    assert stage.entrypoint == ["zkgrad"]
+    command = [str(port) if part == "8000" else part for part in SERVICES["api"]["command"]]
+    done = subprocess.run(isolated(environment, ZKGRAD + command), capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "there is no key yet" in done.stderr, done
+    create = isolated(environment, [*ZKGRAD, "keys", "create", "operator"])
+    subprocess.run(create, check=True, capture_output=True)
+    with running(isolated(environment, ZKGRAD + command), root, root / "api.log") as api:
+        wait_for(lambda: healthy(SERVICES["api"]["healthcheck"]["test"][1:], port, environment), api, root / "api.log")
+        work = isolated(environment, ZKGRAD + SERVICES["worker"]["command"])
+        with running(work, root, root / "worker.log") as worker:
+            check = SERVICES["worker"]["healthcheck"]["test"][1:]
+            wait_for(lambda: healthy(check, port, environment), worker, root / "worker.log")
+            assert not healthy(check, port, environment | {"ZKGRAD_DATA": str(root / "elsewhere")})
+    assert {path.name for path in (root / "keys").iterdir()} >= {"wrapping-key"}
+    assert any((root / "data").iterdir())
 
 
 # --- what the files grant ---

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,13 @@ from api.service.http.settings import HttpSettings
 from api.service.store import Store, open_store
 
 ROOT = Path(__file__).resolve().parents[2]
+ZKGRAD = (sys.executable, "-m", "api.cli")
+
+
+def environment(**more: str) -> dict[str, str]:
+    """That of a process of this checkout, without the settings of whoever runs the tests."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("ZKGRAD_")}
+    return clean | {"PYTHONPATH": str(ROOT), "ZKGRAD_DISK_FLOOR_BYTES": "0"} | more
 
 
 @contextmanager

@@ -115,6 +115,7 @@ print("kept", len(kept))
 """
 
 
+@pytest.mark.services
 def test_a_small_disk_that_is_really_full_corrupts_nothing(tmp_path):
     """A tmpfs in a namespace of its own, database and blobs on it; every write may be the one that does not fit."""
     script, disk = tmp_path / "fill.py", tmp_path / "disk"

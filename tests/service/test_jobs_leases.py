@@ -10,7 +10,7 @@ from api.service import artifacts, jobs, leases, proofs
 from api.service.errors import BudgetExhausted, LeaseLost, NotFound
 from api.service.failures import failure
 from api.service.leases import Made
-from api.service.schema import Slot
+from api.service.schema import JobRow, Slot
 from verifier.statement import parse_statement
 
 from .engine import payload, submit
@@ -38,6 +38,13 @@ def statement_of(run):
 def spent(store) -> list[tuple[str, int, int]]:
     with store.database.read() as session:
         return sorted((row.root, row.slot, row.attempt) for row in session.query(Slot))
+
+
+def elsewhere(store, job: str) -> str:
+    """Makes a job ask for a device that no worker of the test has."""
+    with store.database.write() as session:
+        session.get_one(JobRow, job).device = "another"
+    return job
 
 
 def test_an_overtaken_attempt_can_do_nothing(held):
@@ -164,7 +171,7 @@ def test_a_job_given_back_has_lost_no_attempt(held):
 def test_deadlines_and_wishes_to_end_are_heeded_when_a_worker_is_gone(held):
     store, tenant, clock, run = held
     late, ended = (submit(store, tenant, run, deadline_seconds=100).id for _ in range(2))
-    other = submit(store, tenant, run, device="cuda", deadline_seconds=100).id
+    other = elsewhere(store, submit(store, tenant, run, deadline_seconds=100).id)
     assert {leases.claim(store, name).job for name in ("a", "b")} == {late, ended}
     jobs.cancel_job(store, tenant, ended)
     assert jobs.get_job(store, tenant, ended).status == "running"
@@ -177,7 +184,7 @@ def test_deadlines_and_wishes_to_end_are_heeded_when_a_worker_is_gone(held):
 
 def test_a_worker_takes_only_jobs_for_its_device(held):
     store, tenant, _, run = held
-    submit(store, tenant, run, device="cuda")
+    elsewhere(store, submit(store, tenant, run).id)
     assert leases.claim(store, "a") is None
 
 

@@ -24,9 +24,12 @@ def on_disk(store) -> bytes:
 
 def test_secrets_are_sealed_at_rest_and_write_only(opened):
     store, tenant = opened
-    made = uploads.store_artifact(store, tenant, "data", [MARK])
+    upload = uploads.begin_upload(store, tenant, "data", digest=hashlib.sha256(MARK).hexdigest()).id
+    uploads.put_part(store, tenant, upload, 1, [MARK], size=len(MARK), digest=hashlib.sha256(MARK).hexdigest())
+    made = uploads.complete_upload(store, tenant, upload)
     assert made.secret and made.digest is None and hashlib.sha256(MARK).hexdigest() not in made.id
-    assert MARK[:23] not in on_disk(store)
+    stored = on_disk(store)
+    assert MARK[:23] not in stored and hashlib.sha256(MARK).hexdigest().encode() not in stored
     with pytest.raises(WriteOnly):
         artifacts.read_artifact(store, tenant, made.id)
     assert b"".join(artifacts.open_artifact(store, tenant, made.id)) == MARK

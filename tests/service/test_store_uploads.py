@@ -49,7 +49,8 @@ def test_an_upload_goes_on_where_it_was_interrupted(opened, secret):
     for number in (3, 1):
         put(store, tenant, upload, number, PARTS[number - 1])
     seen = uploads.get_upload(store, tenant, upload)
-    assert [(part.number, part.digest) for part in seen.parts] == [(1, digest(PARTS[0])), (3, digest(PARTS[2]))]
+    told = [(1, digest(PARTS[0])), (3, digest(PARTS[2]))]
+    assert [(part.number, part.digest) for part in seen.parts] == [(n, None if secret else d) for n, d in told]
     with pytest.raises(Unprocessable, match="part 2 is missing"):
         uploads.complete_upload(store, tenant, upload)
     put(store, tenant, upload, 2, b"something else that will be replaced")

@@ -158,8 +158,22 @@ def test_inputs_that_do_not_fit_end_in_typed_failures_that_quote_nothing(opened,
         assert not session.query(Slot).count()
 
 
-def test_a_process_that_needs_too_much_memory_fails_for_that(make_store, run):
-    store, tenant = make_store(worker_memory_bytes=900 << 20)
+GREEDY = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from api.service import child
+child.confine(*map(int, sys.argv[3:]))
+from api.service.runners import prove, serve
+prove.run = lambda link, job: bytearray(int(sys.argv[4]))
+serve.serve(int(sys.argv[2]))
+"""
+
+
+def test_a_process_that_needs_too_much_memory_fails_for_that(make_store, tmp_path, run, monkeypatch):
+    script = tmp_path / "greedy.py"
+    script.write_text(GREEDY)
+    monkeypatch.setattr(supervisor, "_CHILD", script)
+    store, tenant = make_store(worker_memory_bytes=3 << 30)
     job = submit(store, tenant, run).id
     work(store)
     seen = jobs.get_job(store, tenant, job)

@@ -19,6 +19,7 @@ from . import (
     metrics,
     proofs,
     receipts,
+    reports,
     shares,
     statements,
     uploads,
@@ -50,7 +51,7 @@ def create_app(store: Store, settings: HttpSettings, lifespan: Lifespan[FastAPI]
         [Security(the_caller, scopes=["verify"])],
         responses("unauthorized", "forbidden", "storage_unavailable"),
     )
-    for module in (uploads, artifacts, statements, jobs, proofs, shares, receipts, contexts, keys):
+    for module in (uploads, artifacts, statements, jobs, proofs, shares, reports, receipts, contexts, keys):
         module.register(app)
     app.router.default = PagesOr(app.router.default)
     requests = metrics.Requests()

@@ -19,7 +19,7 @@ from .problems import responses
 from .proofs import PROOF, Run, proof_bytes, run_of
 
 Token = Annotated[str, Path(pattern="^zks_[0-9a-z]{1,80}_[0-9a-f]{64}$", description="zks_<id>_<secret>")]
-_OPEN = ("not_found", "input_invalid", "storage_unavailable")
+OPEN = ("not_found", "input_invalid", "storage_unavailable")
 
 
 class NewShare(BaseModel):
@@ -89,7 +89,7 @@ def _register_owner(app: FastAPI) -> None:
 
 
 def _register_auditor(app: FastAPI) -> None:
-    @app.get("/v1/shared/{token}", tags=["shares"], summary="What a link opens", responses=responses(*_OPEN))
+    @app.get("/v1/shared/{token}", tags=["shares"], summary="What a link opens", responses=responses(*OPEN))
     def get_shared(token: Token, store: StoreOf) -> Shared:
         """The token is the key. A file named here lies below this path."""
         tenant, share = _open(store, token)
@@ -104,7 +104,7 @@ def _register_auditor(app: FastAPI) -> None:
         tags=["shares"],
         summary="A statement that a link opens",
         response_class=Response,
-        responses={200: JSON_TEXT, **responses(*_OPEN)},
+        responses={200: JSON_TEXT, **responses(*OPEN)},
     )
     def get_shared_statement(token: Token, digest: Digest, store: StoreOf) -> Response:
         shared = _require(store, token, digest, 0)
