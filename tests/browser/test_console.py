@@ -101,6 +101,9 @@ def test_a_run_is_proven_watched_and_downloaded(tabs: Callable[[str], Tab], tmp_
                 page.click(f"text=Download {name}")
             files.append(tmp_path / download.value.suggested_filename)
             download.value.save_as(files[-1])
+        with page.expect_download() as download:
+            page.click("text=Download report.html")
+        assert "<html" in download.value.path().read_text()
         tab.assert_quiet()
     verifier = [sys.executable, "-m", "verifier", *map(str, files)]
     done = subprocess.run(verifier, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
