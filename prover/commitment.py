@@ -92,7 +92,7 @@ def adopt_rows(relation: Relation, group: str, tensors: dict[str, Table], rows: 
 
 def open_columns(committed: Committed, positions: Sequence[int]) -> Opened:
     """Columns, salts and the sibling nodes of their joint paths, level by level."""
-    columns = [[int(word) for word in committed.codeword[q]] for q in positions]
+    columns = [committed.codeword[q].tolist() for q in positions]
     salts = [committed.blinding.salts[q].tobytes() for q in positions]
     nodes: list[bytes] = []
     level = list(positions)

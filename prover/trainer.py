@@ -121,7 +121,7 @@ class _Watch:
                 f"step {self.step}, layer {layer}: {name} needs {needed} bits, "
                 f"the trainer computes with {LIMIT_BITS - 1}. Lower the rate or the scales."
             )
-        return values * factor
+        return values if factor == 1 else values * factor
 
 
 @dataclass
