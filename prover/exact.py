@@ -62,7 +62,7 @@ def _product(a: Integers, b: Integers, high_a: int, high_b: int, inner: int) -> 
     if inner * high_a * high_b < 1 << _MANTISSA:
         out = _like((a.shape[0], b.shape[1]), np.float64)
         np.matmul(_floats(a), _floats(b), out=out)
-        whole = _like(out.shape, np.int64)
+        whole: Integers = _like(out.shape, np.int64)
         np.copyto(whole, out, casting="unsafe")
         return whole
     if high_a < high_b:

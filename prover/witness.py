@@ -17,6 +17,7 @@ from verifier.tables import SLOPE_BITS, second_column
 
 from .activations import activate, chain
 from .backends.interface import Backend, Table
+from .backends.threads import spread
 from .errors import WitnessUnsatisfied
 from .loss import cross_entropy
 from .trainer import State, Trace, public_state
@@ -222,10 +223,13 @@ def build_witness(
     derived: Mapping[str, Integers],
     strict: bool = True,
     seed: bytes = bytes(32),
+    tables: Mapping[str, Table] | None = None,
 ) -> Witness:
     """All tables of a proof from the padded integers of every committed and derived tensor; `seed` is the first
-    state's, where that is public."""
-    tensors = {name: to_field(values) for name, values in integers.items()}
+    state's, where that is public. `tables` are tensors that are in the field already, of non-negative integers."""
+    tables = tables or {}
+    tensors = dict(tables) | _to_fields(integers)
+    integers = dict(integers) | {name: table.view(np.int64) for name, table in tables.items()}
     tensors |= count_lookups(backend, relation, integers, strict)
     states = {}
     for name, history in relation.histories.items():
@@ -238,4 +242,15 @@ def build_witness(
         else:
             states[name] = to_field(evaluate_form(history.initial, integers) - history.offset * inside)
     ordered = {name: tensors[name] for name in relation.tensors}
-    return Witness(ordered, {name: to_field(values) for name, values in derived.items()}, states)
+    return Witness(ordered, _to_fields(derived), states)
+
+
+def _to_fields(integers: Mapping[str, Integers]) -> dict[str, Table]:
+    """`to_field` of each, several at a time."""
+    names, out = list(integers), dict[str, Table]()
+
+    def work(_: int, start: int, stop: int) -> None:
+        out.update({name: to_field(integers[name]) for name in names[start:stop]})
+
+    spread(len(names), 1, work)
+    return out
