@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from verifier.relation import Einsum, Form, History, Relation
+from verifier.optimizer import coefficients
+from verifier.relation import Einsum, Form, History, Relation, State
 from verifier.statement import Statement
 
 from .errors import WitnessUnsatisfied
@@ -48,6 +49,10 @@ class _Run:
         assert total is not None
         return total
 
+    def state(self, state: State) -> Integers:
+        """A committed state."""
+        return self.form(state.form) - state.offset
+
     def derived(self, name: str, step: int) -> Integers:
         """An activation or gradient of one step, [B, d]."""
         return self.form(self.relation.masked[name].form, step)
@@ -75,26 +80,55 @@ def check_run(
         held["lookups"] += len(lookup_rows(relation, lookup, integers, strict=True))
     progress("selection")
     held["selections"] = _check_selections(statement, run)
-    held["identities"] = _check_identities(run)
+    held["identities"] = _check_identities(run) + _check_norms(run)
     progress("steps")
-    for name, history in relation.histories.items():
-        if history.initial is None:
-            first = public_state(relation.parameters, statement.initial_root)
-            run.weights[name] = (first.biases if history.rows is None else first.weights)[history.layer]
-        else:
-            run.weights[name] = run.form(history.initial) - history.offset
+    paths = {name: _Path(run, statement, history) for name, history in relation.histories.items()}
     for step in range(relation.parameters.steps):
+        run.weights = {name: path.state(step) for name, path in paths.items()}
         for einsum in relation.einsums:
             held["products"] += _check_einsum(run, einsum, step)
         for name, history in relation.histories.items():
-            run.weights[name] = run.weights[name] - relation.parameters.rate(step) * _gradient(run, history, step)
+            paths[name].gradients.append(_gradient(run, history, step))
     progress("final state")
-    for name in relation.finals:
-        history = relation.histories[name]
-        assert history.final is not None
-        claimed = run.form(history.final) - history.offset
-        held["final weights"] += _same(f"final:{name}", claimed, run.weights[name])
+    for final in relation.finals:
+        path = paths[final.history]
+        exact = path.last_velocity() if final.velocity else path.state(relation.parameters.steps)
+        held["final weights"] += _same(final.name, run.state(final.state), exact)
     return held
+
+
+class _Path:
+    """A weight tensor before every step, from its first state and the gradients until then."""
+
+    def __init__(self, run: _Run, statement: Statement, history: History) -> None:
+        self.p, self.gradients = run.relation.parameters, list[Integers]()
+        if history.initial is None:
+            public = public_state(self.p, statement.initial_root)
+            self.first = (public.biases if history.rows is None else public.weights)[history.layer]
+        else:
+            self.first = run.state(history.initial)
+        self.velocity = 0 if history.velocity is None else run.state(history.velocity)
+        self._plain = self.first
+
+    def state(self, t: int) -> Integers:
+        """W_t, when the gradients of t steps are known; to be asked for in the order of t."""
+        if self.p.plain:
+            if t:
+                self._plain = self._plain - self.p.rate(t - 1) * self.gradients[t - 1]
+            return self._plain
+        found = coefficients(self.p)
+        value = found.states[t] * self.first - found.velocities[t] * self.velocity
+        for tau, gradient in enumerate(self.gradients[:t]):
+            value = value - found.gradients[tau][t - tau - 1] * gradient
+        return np.asarray(value)
+
+    def last_velocity(self) -> Integers:
+        """2^q V_T."""
+        found = coefficients(self.p)
+        value = found.last[0] * self.first + found.last[1] * self.velocity
+        for share, gradient in zip(found.last_gradients, self.gradients, strict=True):
+            value = value + share * gradient
+        return np.asarray(value)
 
 
 def _same(claim: str, found: Integers, expected: Integers, step: int | None = None) -> int:
@@ -126,6 +160,11 @@ def _check_identities(run: _Run) -> int:
             total = total + (product.sum(axis=-1, keepdims=True) if part.summed else product)
         held += _same(claim.name, total, np.full_like(total, claim.constant))
     return held
+
+
+def _check_norms(run: _Run) -> int:
+    norms = run.relation.norms
+    return sum(_same(n.name, run.form(n.norm), (run.cut(n.tensor) ** 2).sum(axis=1)) for n in norms)
 
 
 def _check_einsum(run: _Run, einsum: Einsum, step: int) -> int:

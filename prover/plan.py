@@ -84,8 +84,10 @@ def plan_run(parts: Sequence[Parameters], samples: int, minimum_security: int = 
     Errors as of `plan`.
     """
     # Segments of one length have one shape: costs do not depend on their rates, bounds do and are cheap.
-    plans = {part.steps: plan(part, samples, minimum_security) for part in reversed(parts)}
-    each = [plans[part.steps] for part in parts]
+    plans = {
+        (part.steps, part.starts_moving): plan(part, samples, minimum_security) for part in reversed(parts)
+    }
+    each = [plans[part.steps, part.starts_moving] for part in parts]
     bounds = [integer_bounds(part) for part in parts]
     return Plan(
         elements={group: sum(found.elements[group] for found in each) for group in GROUPS},
@@ -158,18 +160,12 @@ def plan_segments(
     if segment_steps is not None and segment_steps < 1:
         raise InputInvalid(f"segments of {segment_steps} steps: at least 1")
     wanted = 1 if segment_steps is None else -(-parameters.steps // segment_steps)
-    least = max(wanted, least_segments(parameters, samples))
-
-    def check(count: int) -> None:
-        for part in cut(parameters, count):
-            check_bounds(part)
-
-    least = _least(parameters.steps, least, check)
+    parameters, least = _bounded(parameters, max(wanted, least_segments(parameters, samples)))
     chosen: dict[int, tuple[Parameters, ...]] = {}
 
     def choose(count: int) -> None:
         chosen[count] = _chosen(parameters, samples, count, data_openings)
-        needed = plan(chosen[count][0], samples).memory_bytes
+        needed = max(plan(part, samples).memory_bytes for part in chosen[count][:2])
         if memory is not None and segment_steps is None and needed > memory:
             raise OutOfMemory(
                 f"a proof of {chosen[count][0].steps} steps needs about {needed >> 20} MiB of memory, {memory >> 20} "
@@ -177,6 +173,28 @@ def plan_segments(
             )
 
     return chosen[_least(parameters.steps, least, choose)]
+
+
+def _bounded(parameters: Parameters, least: int) -> tuple[Parameters, int]:
+    """The fewest segments, at least `least`, in which no integer can wrap around, and the parameters that allow it:
+    those without claims on norms if they need no more."""
+    bare = dataclasses.replace(parameters, activation_norm_width=0, gradient_norm_width=0)
+    found: dict[Parameters, int] = {}
+    refused: ParametersUnsafe | None = None
+    for candidate in dict.fromkeys((bare, parameters)):
+
+        def check(count: int, candidate: Parameters = candidate) -> None:
+            for part in cut(candidate, count):
+                check_bounds(part)
+
+        try:
+            found[candidate] = _least(candidate.steps, least, check)
+        except ParametersUnsafe as error:
+            refused = error
+    if not found:
+        raise refused or ParametersUnsafe("no number of segments fits")
+    fewest = min(found.values())
+    return next(candidate for candidate, count in found.items() if count == fewest), fewest
 
 
 def _chosen(parameters: Parameters, samples: int, count: int, data_openings: int | None) -> tuple[Parameters, ...]:

@@ -9,11 +9,13 @@ import numpy as np
 
 from verifier.claims import tail
 from verifier.field import Ext
-from verifier.products import Kernel, Point, Points, final_kernel, state_kernel
+from verifier.kernel import Kernel, final_kernel, state_kernel, velocity_kernel
+from verifier.optimizer import coefficients
+from verifier.products import Entry, Point, Points
 from verifier.relation import Axis, Einsum, Relation
 
 from . import sumcheck
-from .backends.interface import Backend, Table
+from .backends.interface import MODULUS, Backend, Table
 from .dialogue import Draw, Say, Script
 from .sumcheck import ProductTerm
 from .witness import Witness
@@ -28,6 +30,11 @@ class WeightQuery:
     rows: Point | None
     columns: Point
 
+    @property
+    def entry(self) -> Entry:
+        """Where it is asked: queries there share the first state and the gradient."""
+        return self.history, self.rows, self.columns
+
 
 class Folder:
     """Folds of derived tensors at random points, each computed once."""
@@ -37,6 +44,7 @@ class Folder:
         p = relation.parameters
         self.steps, self.places = 1 << Axis("t", p.steps).bits, 1 << Axis("b", p.batch).bits
         self._features: dict[tuple[str, Point], Table] = {}
+        self._starts: dict[Entry, list[Ext]] = {}
 
     def cube(self, name: str) -> Table:
         """A derived tensor as F[t, b, feature]."""
@@ -60,58 +68,90 @@ class Folder:
         """sum_b tensor(t, b, feature) * weights(t, b) as K[3, t, feature]; weights K[3, t * b]."""
         return self.backend.contract_middle(self.cube(name), weights.reshape(3, self.steps, self.places))
 
-    def state(self, name: str) -> Table:
-        """The first state of a weight matrix as F[rows, columns], of a bias as F[1, columns]."""
+    def state(self, name: str, velocity: bool = False) -> Table:
+        """The first state (or velocity) of a weight matrix as F[rows, columns], of a bias as F[1, columns]."""
         history = self.relation.histories[name]
-        return self.witness.states[name].reshape(-1, 1 << history.columns.bits)
+        states = self.witness.velocities if velocity else self.witness.states
+        return states[name].reshape(-1, 1 << history.columns.bits)
 
-    def state_line(self, name: str, point: Point, over_rows: bool) -> Table:
-        """W_0(., point) over its rows, or W_0(point, .) over its columns."""
+    def state_line(self, matrix: Table, point: Point, over_rows: bool) -> Table:
+        """W(., point) over its rows, or W(point, .) over its columns."""
         eq = self.backend.eq_table(point)
-        matrix = self.state(name)
         return self.backend.contract_last(matrix, eq) if over_rows else self.backend.combine_rows(eq, matrix)
 
-    def state_value(self, name: str, rows: Point | None, columns: Point) -> Ext:
-        """W_0(rows, columns)."""
-        line = self.backend.contract_last(self.state(name), self.backend.eq_table(columns))
-        return Ext(self.backend.inner(line, self.backend.eq_table(rows or ())))
+    def starts(self, entry: Entry) -> list[Ext]:
+        """The first state at an entry, and the first velocity if there is one."""
+        name, rows, columns = entry
+        if entry not in self._starts:
+            matrices = [self.state(name)]
+            if self.relation.histories[name].velocity is not None:
+                matrices.append(self.state(name, velocity=True))
+            lines = [self.backend.contract_last(matrix, self.backend.eq_table(columns)) for matrix in matrices]
+            self._starts[entry] = [Ext(self.backend.inner(line, self.backend.eq_table(rows or ()))) for line in lines]
+        return self._starts[entry]
 
     def weights_over_time(self, einsum: Einsum, point: Point) -> Table:
         """W_t at a point of its output axis, over (t, contracted axis): K[3, t * contracted]; zero for t >= steps.
 
-        W_t(., j) = W_0(., j) - sum over tau < t of k_tau sum_b A_tau(b, .) G_tau(b, j), by one running sum.
+        W_t(., j) = W_0(., j) - sum over tau < t of k_tau sum_b A_tau(b, .) G_tau(b, j), by one running sum; with
+        momentum or decay by one sum a step, see `verifier.optimizer`.
         """
-        history = self.relation.histories[einsum.weights]
-        line = self.state_line(einsum.weights, point, over_rows=not einsum.transposed)
+        history, p = self.relation.histories[einsum.weights], self.relation.parameters
+        line = self.state_line(self.state(einsum.weights), point, over_rows=not einsum.transposed)
         if history.gradients is None or history.activations is None:
-            return line  # an accuracy has one step
+            return self._scaled(line, 1 << p.state_shift)  # there is one step
         inner, outer = (
             (history.gradients, history.activations) if einsum.transposed else (history.activations, history.gradients)
         )
         sums = self.gradient_sums(inner, self.at_feature(outer, point))
         out = np.zeros((3, self.steps, line.shape[1]), dtype=np.uint64)
-        p = self.relation.parameters
+        if not p.plain:
+            return self._weights_moved(einsum, point, line, sums, out)
         for t in range(p.steps):
             out[:, t] = line
-            step = self.backend.scale(np.ascontiguousarray(sums[:, t]), (p.rate(t), 0, 0))
-            line = self.backend.sub(line, step)
+            line = self.backend.sub(line, self._scaled(np.ascontiguousarray(sums[:, t]), p.rate(t)))
         return out.reshape(3, -1)
 
-    def weight_value(self, query: WeightQuery, start: Ext) -> Ext:
-        """The value of a weight query whose first state has the value `start` there."""
+    def _scaled(self, table: Table, factor: int) -> Table:
+        return self.backend.scale(table, (factor % MODULUS, 0, 0))
+
+    def _weights_moved(self, einsum: Einsum, point: Point, line: Table, sums: Table, out: Table) -> Table:
+        """The lines of `weights_over_time` from the optimiser's coefficients; sums K[3, t, contracted]."""
+        found, velocity = coefficients(self.relation.parameters), None
+        if self.relation.histories[einsum.weights].velocity is not None:
+            moving = self.state(einsum.weights, velocity=True)
+            velocity = self.state_line(moving, point, over_rows=not einsum.transposed)
+        for t in range(self.relation.parameters.steps):
+            now = self._scaled(line, found.states[t])
+            if velocity is not None:
+                now = self.backend.sub(now, self._scaled(velocity, found.velocities[t]))
+            if t:
+                # The three planes of the sums take the place of steps, and steps that of samples.
+                weights = np.zeros((3, 3, t), dtype=np.uint64)
+                weights[0] = [column[t - tau - 1] % MODULUS for tau, column in enumerate(found.gradients[:t])]
+                before = np.ascontiguousarray(sums[:, :t])
+                moved = self.backend.contract_middle(before, weights).reshape(3, 3, -1)[0]
+                now = self.backend.sub(now, np.ascontiguousarray(moved))
+            out[:, t] = now
+        return out.reshape(3, -1)
+
+    def weight_value(self, query: WeightQuery) -> Ext:
+        """The value of a weight query."""
         history = self.relation.histories[query.history]
+        first, *velocity = self.starts(query.entry)
+        value = first * query.kernel.initial
+        for start in velocity:
+            value = value + start * query.kernel.velocity
         if history.gradients is None:
-            return start * query.kernel.initial
+            return value
         steps = np.zeros((3, self.steps), dtype=np.uint64)
         steps[:, : len(query.kernel.steps)] = np.array(query.kernel.steps, dtype=np.uint64).T
         kernel = np.ascontiguousarray(np.repeat(steps, self.places, axis=1))
         gradient = self.at_feature(history.gradients, query.columns)
         product = self.backend.mul(kernel, gradient)
         if query.rows is None or history.activations is None:
-            change = Ext(self.backend.total(product)) * history.scale
-        else:
-            change = Ext(self.backend.inner(product, self.at_feature(history.activations, query.rows)))
-        return start * query.kernel.initial - change
+            return value - Ext(self.backend.total(product)) * history.scale
+        return value - Ext(self.backend.inner(product, self.at_feature(history.activations, query.rows)))
 
 
 def prove(backend: Backend, relation: Relation, witness: Witness) -> Script[Points]:
@@ -149,14 +189,13 @@ def prove(backend: Backend, relation: Relation, witness: Witness) -> Script[Poin
 
 
 def _final_states(folder: Folder, relation: Relation, points: Points) -> Script[list[WeightQuery]]:
-    queries = []
-    kernel = final_kernel(relation.parameters)
-    for name in relation.finals:
-        history = relation.histories[name]
+    queries, p = [], relation.parameters
+    for final in relation.finals:
+        history = relation.histories[final.history]
         rows = None if history.rows is None else tail(points.rows, history.rows)
-        query = WeightQuery(name, kernel, rows, tail(points.columns, history.columns))
-        queries.append(query)
-        yield Say("final state", [folder.weight_value(query, folder.state_value(name, rows, query.columns))])
+        kernel = velocity_kernel(p) if final.velocity else final_kernel(p)
+        queries.append(WeightQuery(final.history, kernel, rows, tail(points.columns, history.columns)))
+        yield Say("final state", [folder.weight_value(queries[-1])])
     return queries
 
 
@@ -177,7 +216,7 @@ def _outputs(
         if einsum.bias is not None:
             query = WeightQuery(einsum.bias, kernel, None, outer)
             queries.append(query)
-            yield Say("bias", [folder.weight_value(query, folder.state_value(einsum.bias, None, outer))])
+            yield Say("bias", [folder.weight_value(query)])
         terms.append((folder.at_sample(einsum.left, points.b), folder.weights_over_time(einsum, outer)))
     return terms
 
@@ -189,9 +228,11 @@ def _histories(
     queries = [query for query in queries if relation.histories[query.history].gradients is not None]
     if not queries:
         return
-    for query in queries:
-        if relation.histories[query.history].initial is not None:
-            yield Say("initial state", [folder.state_value(query.history, query.rows, query.columns)])
+    for entry in dict.fromkeys(query.entry for query in queries):
+        history = relation.histories[entry[0]]
+        values = folder.starts(entry)
+        for value in values[history.initial is None :]:
+            yield Say("initial state", [value])
     batch = yield Draw("history batch", len(queries))
     terms = []
     for coefficient, query in zip(batch, queries, strict=True):
@@ -205,11 +246,11 @@ def _histories(
             tables.append(folder.at_feature(history.activations, query.rows))
         terms.append(ProductTerm(backend, tables, leading=bits[0]))
     yield from sumcheck.prove("history", terms, [3] * bits[0] + [2] * bits[1])
-    known = set()
-    for query, term in sorted(zip(queries, terms, strict=True), key=lambda entry: entry[0].rows is None):
-        key = (relation.histories[query.history].gradients, query.columns)
-        if query.rows is not None:
-            yield Say("history end", term.ends()[::-1])
-        elif key not in known:
+    known: set[object] = set()
+    for query, term in sorted(zip(queries, terms, strict=True), key=lambda pair: pair[0].rows is None):
+        gradient = (relation.histories[query.history].gradients, query.columns)
+        if query.rows is None and gradient not in known:
             yield Say("gradient end", term.ends())
-        known.add(key)
+        elif query.rows is not None and query.entry not in known:
+            yield Say("history end", term.ends()[::-1])
+        known |= {gradient, query.entry}

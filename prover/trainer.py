@@ -13,7 +13,7 @@ Other activations (`prover.activations`) take A_(l+1) and the slope D_l from tab
 slope's scale, rounded. Networks without bias keep biases of zero.
 The loss is half the sum of squares, averaged over the batch (`prover.loss` has cross entropy), and lr / B = 2^-e; with
 learning-rate multipliers k_t both updates carry the factor k_t. Gradients use the weights from before the update, and
-the update needs no rounding.
+the update needs no rounding. Momentum and weight decay are in `prover.optimizer`; they round the last state.
 """
 
 from __future__ import annotations
@@ -27,23 +27,42 @@ from typing import Any
 import numpy as np
 
 from verifier.initial import public_weights
-from verifier.statement import Parameters
+from verifier.parameters import BILLION, Parameters
 from verifier.tables import SLOPE_BITS
 
 from .activations import activate, chain
-from .errors import InputInvalid, OutOfRange
-from .exact import LIMIT_BITS, Integers, bits_needed, matmul_exact, round_half_up, threads_for
+from .errors import InputInvalid
+from .exact import LIMIT_BITS, Integers, round_half_up, threads_for
 from .loss import loss_gradient, squared_error
+from .optimizer import Path
+from .watch import Observed, Watch
 
 Progress = Callable[[int], None]
+Paths = dict[str, Path]
 
 
 @dataclass(frozen=True)
 class State:
-    """A network in integers at scale 2^w: weights[l] is [d_l, d_(l+1)], biases[l] is [d_(l+1)]."""
+    """A network in integers: weights[l] is [d_l, d_(l+1)], biases[l] is [d_(l+1)], both at scale 2^`state_bits`.
+
+    Velocities have the same shapes, at scale 2^(a + g) and summed over the batch; there are none where training starts.
+    """
 
     weights: tuple[Integers, ...]
     biases: tuple[Integers, ...]
+    weight_velocities: tuple[Integers, ...] = ()
+    bias_velocities: tuple[Integers, ...] = ()
+
+    def named(self, p: Parameters) -> dict[str, Integers]:
+        """Every tensor of the state that is trained: W0, b0, velocity.W0, velocity.b0, ..."""
+        parts = [("W", self.weights), ("velocity.W", self.weight_velocities)]
+        if p.bias:
+            parts += [("b", self.biases), ("velocity.b", self.bias_velocities)]
+        return {f"{name}{layer}": values for name, tensors in parts for layer, values in enumerate(tensors)}
+
+    def working(self, p: Parameters) -> tuple[list[Integers], list[Integers]]:
+        """Weights and biases at scale 2^w, as a forward pass takes them."""
+        return [w << p.state_shift for w in self.weights], [b << p.state_shift for b in self.biases]
 
 
 def public_state(p: Parameters, seed: bytes) -> State:
@@ -58,7 +77,7 @@ class Trace:
 
     inputs [T,B,d_0], targets [T,B,d_L], indices [T,B]; Y, R, G: [T,B,d_(l+1)] for every layer; D: the same
     for hidden layers, ReLU's bit or the slope; A: [T,B,d_l] for every layer (A[0] is inputs); GA, RG: [T,B,d_l]
-    for layers 1..L-1.
+    for layers 1..L-1. `rounding` has the remainders of a rounded last state: W0, velocity.W0, ...
     """
 
     initial: State
@@ -73,55 +92,7 @@ class Trace:
     G: list[Integers]
     GA: list[Integers]
     RG: list[Integers]
-
-
-@dataclass
-class Observed:
-    """Smallest and largest value seen of each ranged tensor, by name ("activation", "weight", ...)."""
-
-    ranges: dict[str, tuple[int, int]] = field(default_factory=dict)
-
-    def width(self, name: str) -> int:
-        """Bits of the narrowest signed range that holds all values seen of `name` (1 if none was seen)."""
-        return bits_needed(*self.ranges.get(name, (0, 0)))
-
-
-@dataclass
-class _Watch:
-    """Checks each tensor against its declared width as it comes into being, and keeps the extremes."""
-
-    parameters: Parameters
-    observed: Observed = field(default_factory=Observed)
-    step: int = 0
-
-    def see(self, name: str, layer: int, values: Integers) -> None:
-        low, high = int(values.min()), int(values.max())
-        old = self.observed.ranges.get(name, (low, high))
-        self.observed.ranges[name] = (min(low, old[0]), max(high, old[1]))
-        width: int = getattr(self.parameters, f"{name}_width")
-        if low < -(1 << (width - 1)) or high >= 1 << (width - 1):
-            worst = high if high >= 1 << (width - 1) else low
-            raise OutOfRange(
-                f"step {self.step}, layer {layer}: {name} {worst} does not fit {name}_width = {width} "
-                f"bits; it needs {bits_needed(low, high)}. Declare a wider range or lower the rate."
-            )
-
-    def product(self, name: str, layer: int, a: Integers, b: Integers) -> Integers:
-        """a @ b, exact, with the place of an overflow of 64-bit integers in the message."""
-        try:
-            return matmul_exact(a, b)
-        except OutOfRange as error:
-            raise OutOfRange(f"step {self.step}, layer {layer}: {name}: {error}") from None
-
-    def scaled(self, name: str, layer: int, values: Integers, factor: int) -> Integers:
-        """values * factor >= 0, refused when it would leave the 64-bit integers that the prover computes with."""
-        needed = bits_needed(int(values.min()), int(values.max())) + max(0, factor - 1).bit_length()
-        if needed > LIMIT_BITS - 1:
-            raise OutOfRange(
-                f"step {self.step}, layer {layer}: {name} needs {needed} bits, "
-                f"the trainer computes with {LIMIT_BITS - 1}. Lower the rate or the scales."
-            )
-        return values if factor == 1 else values * factor
+    rounding: dict[str, Integers] = field(default_factory=dict)
 
 
 @dataclass
@@ -138,7 +109,7 @@ class _Pass:
 
 
 def _forward(
-    p: Parameters, weights: Sequence[Integers], biases: Sequence[Integers], x: Integers, watch: _Watch
+    p: Parameters, weights: Sequence[Integers], biases: Sequence[Integers], x: Integers, watch: Watch
 ) -> _Pass:
     run = _Pass(A=[x])
     for layer in range(p.layers):
@@ -151,12 +122,13 @@ def _forward(
         run.R.append(r)
         if not last:
             a, d = activate(y, p)
+            watch.norm("activation_norm", layer, y if p.activation == "relu" else a)
             run.D.append(d)
             run.A.append(a)
     return run
 
 
-def _backward(p: Parameters, weights: Sequence[Integers], target: Integers, run: _Pass, watch: _Watch) -> None:
+def _backward(p: Parameters, weights: Sequence[Integers], target: Integers, run: _Pass, watch: Watch) -> None:
     last = p.layers - 1
     if p.loss == "mse":
         watch.see("error", last, squared_error(run.Y[last], target, p))
@@ -168,23 +140,24 @@ def _backward(p: Parameters, weights: Sequence[Integers], target: Integers, run:
         g, _ = chain(ga, run.D[layer - 1], p)
         if p.activation != "relu":
             watch.see("backward", layer, g)
+        watch.norm("gradient_norm", layer, ga if p.activation == "relu" else g)
         gradients.append(g)
         rounded.append(ga)
         remainders.append(rg)
     run.G, run.GA, run.RG = gradients[::-1], rounded[::-1], remainders[::-1]
 
 
-def _update(p: Parameters, weights: list[Integers], biases: list[Integers], run: _Pass, watch: _Watch) -> None:
-    rate = p.rate(watch.step - p.first_step)
+def _update(p: Parameters, paths: Paths, run: _Pass, watch: Watch) -> None:
     for layer in range(p.layers):
-        change = watch.product("A^T G", layer, run.A[layer].T, run.G[layer])
-        weights[layer] -= watch.scaled("rate A^T G", layer, change, rate)
-        watch.see("weight", layer, weights[layer])
+        path = paths[f"W{layer}"]
+        path.step(watch.product("A^T G", layer, run.A[layer].T, run.G[layer]), watch)
+        watch.see("weight", layer, path.value >> p.state_shift)
         if not p.bias:
             continue
+        path = paths[f"b{layer}"]
         total = watch.product("sum of G", layer, np.ones((1, len(run.G[layer])), dtype=np.int64), run.G[layer])[0]
-        biases[layer] -= watch.scaled("2^a rate sum of G", layer, total, rate << p.activation_bits)
-        watch.see("weight", layer, biases[layer])
+        path.step(watch.scaled("2^a sum of G", layer, total, 1 << p.activation_bits), watch)
+        watch.see("weight", layer, path.value >> p.state_shift)
 
 
 def _validate(
@@ -198,6 +171,11 @@ def _validate(
         (d,) for d in p.widths[1:]
     ]:
         raise InputInvalid(f"the initial state has weights of shapes {shapes}, the layers are {p.widths}")
+    if bool(initial.weight_velocities) != p.starts_moving:
+        raise InputInvalid(
+            f"the state before step {p.first_step} has {len(initial.weight_velocities)} velocities: with momentum "
+            f"(here {p.momentum / BILLION:g}) every state has them but the first, without it none"
+        )
     if not p.bias and any(bias.any() for bias in initial.biases):
         raise InputInvalid("the initial state has biases that are not zero, the network has none")
     if inputs.ndim != 2 or inputs.shape[1] != p.widths[0] or not len(inputs):
@@ -220,43 +198,70 @@ def _steps(
     inputs: Integers,
     targets: Integers,
     schedule: Integers,
-    watch: _Watch,
+    watch: Watch,
     record: Callable[[int, _Pass], None] | None,
     on_step: Progress | None,
-) -> State:
-    weights = [w.astype(np.int64, copy=True) for w in initial.weights]
-    biases = [b.astype(np.int64, copy=True) for b in initial.biases]
+) -> tuple[State, dict[str, Integers]]:
+    """The last state, and the remainders of its rounding."""
+    named = initial.named(p)
     watch.step = p.first_step
     for layer in range(p.layers):
-        watch.see("weight", layer, weights[layer])
-        watch.see("weight", layer, biases[layer])
+        watch.see("weight", layer, initial.weights[layer])
+        watch.see("weight", layer, initial.biases[layer])
+    for kind in (initial.weight_velocities, initial.bias_velocities):
+        for layer, values in enumerate(kind):
+            watch.see("velocity", layer, values)
+    paths = {
+        name: Path(p, int(name[1:]), values, named.get(f"velocity.{name}"))
+        for name, values in named.items()
+        if not name.startswith("velocity.")
+    }
     largest = p.batch * max(d_in * d_out for d_in, d_out in pairwise(p.widths))
     with threads_for(largest):
-        _loop(p, weights, biases, inputs, targets, schedule, watch, record, on_step)
-    return State(tuple(weights), tuple(biases))
+        _loop(p, paths, initial, inputs, targets, schedule, watch, record, on_step)
+    return _finish(p, paths, initial, watch)
+
+
+def _finish(p: Parameters, paths: Paths, initial: State, watch: Watch) -> tuple[State, dict[str, Integers]]:
+    states: dict[str, Integers] = {}
+    rounding: dict[str, Integers] = {}
+    for name, path in paths.items():
+        states[name], velocity, rest = path.finish(watch)
+        rounding |= {f"{kind}{name}": values for kind, values in rest.items()}
+        if velocity is not None:
+            states[f"velocity.{name}"] = velocity
+            watch.see("velocity", path.layer, velocity)
+
+    def every(kind: str) -> tuple[Integers, ...]:
+        return tuple(states[f"{kind}{layer}"] for layer in range(p.layers) if f"{kind}{layer}" in states)
+
+    biases = every("b") if p.bias else initial.biases
+    return State(every("W"), biases, every("velocity.W"), every("velocity.b")), rounding
 
 
 def _loop(
     p: Parameters,
-    weights: list[Integers],
-    biases: list[Integers],
+    paths: Paths,
+    initial: State,
     inputs: Integers,
     targets: Integers,
     schedule: Integers,
-    watch: _Watch,
+    watch: Watch,
     record: Callable[[int, _Pass], None] | None,
     on_step: Progress | None,
 ) -> None:
-    """The steps themselves; updates weights and biases in place."""
+    """The steps themselves; moves the paths on."""
     for t in range(p.steps):
         watch.step = p.first_step + t
+        weights = [paths[f"W{layer}"].value for layer in range(p.layers)]
+        biases = [paths[f"b{layer}"].value if p.bias else initial.biases[layer] for layer in range(p.layers)]
         x, target = inputs[schedule[t]], targets[schedule[t]]
         watch.see("input", 0, x)
         if p.target == "values":
             watch.see("target", p.layers - 1, target)
         run = _forward(p, weights, biases, x, watch)
         _backward(p, weights, target, run, watch)
-        _update(p, weights, biases, run, watch)
+        _update(p, paths, run, watch)
         if record is not None:
             record(t, run)
         if on_step is not None:
@@ -300,8 +305,16 @@ def train(
             for array, values in zip(arrays, getattr(run, name), strict=True):
                 array[t] = values
 
-    final = _steps(p, initial, inputs, targets, schedule, _Watch(p), record, on_step)
-    return Trace(initial=initial, final=final, indices=schedule, inputs=kept["A"][0], targets=targets[schedule], **kept)
+    final, rounding = _steps(p, initial, inputs, targets, schedule, Watch(p), record, on_step)
+    return Trace(
+        initial=initial,
+        final=final,
+        indices=schedule,
+        inputs=kept["A"][0],
+        targets=targets[schedule],
+        rounding=rounding,
+        **kept,
+    )
 
 
 def run(
@@ -314,15 +327,15 @@ def run(
 ) -> tuple[State, Observed]:
     """The same training without a trace: the final state, and the extremes of every ranged tensor."""
     schedule = _validate(parameters, initial, inputs, targets, indices)
-    watch = _Watch(parameters)
-    final = _steps(parameters, initial, inputs, targets, schedule, watch, None, on_step)
+    watch = Watch(parameters)
+    final, _ = _steps(parameters, initial, inputs, targets, schedule, watch, None, on_step)
     return final, watch.observed
 
 
 def forward_pass(state: State, parameters: Parameters, inputs: Integers) -> _Pass:
     """Every integer of one forward pass of inputs [n, d_0], lists over layers; ranges are not checked."""
-    watch = _Watch(unbounded(parameters))
-    return _forward(parameters, state.weights, state.biases, inputs, watch)
+    watch = Watch(unbounded(parameters))
+    return _forward(parameters, *state.working(parameters), inputs, watch)
 
 
 def outputs(state: State, parameters: Parameters, inputs: Integers) -> Integers:
@@ -346,8 +359,11 @@ def unbounded(p: Parameters) -> Parameters:
     wide: dict[str, Any] = {
         f"{name}_width": LIMIT_BITS - 1 for name in ("input", "activation", "output", "backward", "weight")
     }
+    wide |= {"activation_norm_width": 0, "gradient_norm_width": 0}
     if p.activation != "relu":
         wide |= {"activation_width": 16, "backward_width": LIMIT_BITS - 2 - SLOPE_BITS}
+    if p.momentum:
+        wide["velocity_width"] = LIMIT_BITS - 1
     if p.loss == "mse":
         wide["error_width"] = LIMIT_BITS - 1 - (p.gradient_bits - p.activation_bits)
     if p.target == "values":

@@ -47,7 +47,8 @@ class Forward(Protocol):
 
 @dataclass
 class Witness:
-    """Flat F tables by name: committed tensors, derived tensors over (t, b, feature), and first states (rows, columns).
+    """Flat F tables by name: committed tensors, derived ones over (t, b, feature), first states and velocities
+    (rows, columns).
 
     All are row-major with every axis padded to a power of two.
     """
@@ -55,6 +56,7 @@ class Witness:
     tensors: dict[str, Table]
     derived: dict[str, Table]
     states: dict[str, Table]
+    velocities: dict[str, Table]
 
 
 def to_field(values: Integers) -> Table:
@@ -87,18 +89,30 @@ def limbs(values: Integers, width: int, p: Parameters) -> list[Integers]:
 def state_integers(state: State, prefix: str, relation: Relation) -> dict[str, Integers]:
     """The offset-binary limbs of a state, by tensor name ("initial" or "final" as prefix), padded and flat.
 
-    None for a first state from a public seed, which is not committed.
+    Nothing for a first state from a public seed, which is not committed. A first velocity of zero is not either.
     """
-    p, out = relation.parameters, {}
+    p = relation.parameters
+    out: dict[str, Integers] = {}
     if not relation.group(prefix):
         return {}
-    for l in range(p.layers):
-        named = ((f"W{l}", state.weights[l]), (f"b{l}", state.biases[l]))
-        for name, values in named if p.bias else named[:1]:
-            for k, limb in enumerate(limbs(values + (1 << (p.weight_width - 1)), p.weight_width, p)):
-                tensor = relation.tensors[f"{prefix}.{name}.{k}"]
-                out[tensor.name] = pad(limb, tensor.axes)
+    for name, values in state.named(p).items():
+        width = p.velocity_width if name.startswith("velocity.") else p.weight_width
+        if f"{prefix}.{name}.0" in relation.tensors:
+            out |= _limb_tensors(f"{prefix}.{name}", values + (1 << (width - 1)), width, relation)
     return out
+
+
+def rounding_integers(rounding: Mapping[str, Integers], relation: Relation) -> dict[str, Integers]:
+    """The limbs of the remainders of a rounded last state, [d_in, d_out] or [d_out] each, padded and flat."""
+    out: dict[str, Integers] = {}
+    for name, values in rounding.items():
+        out |= _limb_tensors(f"rounding.{name}", values, relation.parameters.kernel_bits, relation)
+    return out
+
+
+def _limb_tensors(name: str, values: Integers, width: int, relation: Relation) -> dict[str, Integers]:
+    parts = enumerate(limbs(values, width, relation.parameters))
+    return {f"{name}.{k}": pad(limb, relation.tensors[f"{name}.{k}"].axes) for k, limb in parts}
 
 
 def data_integers(inputs: Integers, targets: Integers, relation: Relation) -> dict[str, Integers]:
@@ -127,7 +141,23 @@ def batch_integers(trace: Trace, relation: Relation) -> dict[str, Integers]:
         whole[f"GA{l}"] = trace.GA[l - 1]
         whole |= {f"RG{l}.{k}": limb for k, limb in enumerate(limbs(trace.RG[l - 1], p.weight_bits, p))}
     out = {name: pad(values, axes[name].axes) for name, values in whole.items()}
+    out |= rounding_integers(trace.rounding, relation)
+    for norm in relation.norms:
+        values = _norm_of(trace, norm.tensor)
+        parts = enumerate(limbs((values**2).sum(axis=1), _norm_width(p, norm.tensor), p))
+        out |= {f"norm.{norm.tensor}.{k}": pad(limb, axes[f"norm.{norm.tensor}.{k}"].axes) for k, limb in parts}
     return out | slope_integers(out, relation) | loss_integers(out[f"Y{p.layers - 1}"], relation)
+
+
+def _norm_of(trace: Trace, tensor: str) -> Integers:
+    """The tensor [T, B, d] whose norms are committed."""
+    kind, layer = tensor.rstrip("0123456789"), int(tensor.lstrip("YGActgrd"))
+    found = {"Y": trace.Y, "act": trace.A[1:], "GA": [trace.GA[0], *trace.GA], "grad": trace.G}
+    return found[kind][layer]
+
+
+def _norm_width(p: Parameters, tensor: str) -> int:
+    return p.activation_norm_width if tensor[:1] in "Ya" else p.gradient_norm_width
 
 
 def slope_integers(flat: Mapping[str, Integers], relation: Relation) -> dict[str, Integers]:
@@ -231,7 +261,8 @@ def build_witness(
     tensors = dict(tables) | _to_fields(integers)
     integers = dict(integers) | {name: table.view(np.int64) for name, table in tables.items()}
     tensors |= count_lookups(backend, relation, integers, strict)
-    states = {}
+    states: dict[str, Table] = {}
+    velocities: dict[str, Table] = {}
     for name, history in relation.histories.items():
         axes = [history.columns] if history.rows is None else [history.rows, history.columns]
         inside = pad(np.ones([axis.size for axis in axes], dtype=np.int64), axes)
@@ -239,10 +270,11 @@ def build_witness(
             first = public_state(relation.parameters, seed)
             values = (first.biases if history.rows is None else first.weights)[history.layer]
             states[name] = to_field(pad(values, axes))
-        else:
-            states[name] = to_field(evaluate_form(history.initial, integers) - history.offset * inside)
+        for kept, state in ((states, history.initial), (velocities, history.velocity)):
+            if state is not None:
+                kept[name] = to_field(evaluate_form(state.form, integers) - state.offset * inside)
     ordered = {name: tensors[name] for name in relation.tensors}
-    return Witness(ordered, _to_fields(derived), states)
+    return Witness(ordered, _to_fields(derived), states, velocities)
 
 
 def _to_fields(integers: Mapping[str, Integers]) -> dict[str, Table]:

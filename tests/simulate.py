@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from verifier.field import P
+from verifier.optimizer import coefficients
 from verifier.relation import Axis, Relation, limb_widths
+from verifier.statement import Parameters
 from verifier.tables import exponential
 from verifier.training import exponential_top
 
@@ -64,16 +66,22 @@ def simulate(relation: Relation, start: Arrays, batches: Sequence[Sequence[int]]
     """Committed and derived tensors of a run from `start` (data and initial limbs), in padded shape.
 
     `tamper(stage, t, arrays)` may change the arrays of a step in place, after the stage of that name: input, forward:l,
-    relu:l, A:l, loss:..., G:l, backward:l, update, end. Derived tensors in `unmasked` keep their padding.
+    relu:l, A:l, loss:..., G:l, backward:l, update, end; of the last state: exact, rounded. Derived tensors in
+    `unmasked` keep their padding.
     """
     p, last = relation.parameters, relation.parameters.layers - 1
     a, w = p.activation_bits, p.weight_bits
     t_axis, b_axis = Axis("t", p.steps), Axis("b", p.batch)
     f = [Axis("f", width) for width in p.widths]
     weights: Arrays = {}
+    paths: dict[str, Path] = {}
     for name, history in relation.histories.items():
         axes = [history.columns] if history.rows is None else [history.rows, history.columns]
-        weights[name] = centred(joined(start, f"initial.{name}", p.table_bits) - history.offset * inside(axes))
+        weights[name] = _state(start, f"initial.{name}", 1 << (p.weight_width - 1), axes, p.table_bits) << p.state_shift
+        paths[name] = Path(p, weights[name] >> p.state_shift)
+        if history.velocity is not None:
+            name_of = f"initial.velocity.{name}"
+            paths[name].velocity = _state(start, name_of, history.velocity.offset, axes, p.table_bits)
     in_batch = inside([b_axis])[:, None]
     steps: list[Arrays] = []
     for t in range(1 << t_axis.bits):
@@ -115,18 +123,22 @@ def simulate(relation: Relation, start: Arrays, batches: Sequence[Sequence[int]]
             tamper(f"G:{l - 1}", t, x)
         if real:
             for l in range(p.layers):
-                x[f"W{l}"] = centred(x[f"W{l}"] - p.rate(t) * (x[f"A{l}"].T @ x[f"G{l}"]))
-                x[f"b{l}"] = centred(x[f"b{l}"] - x[f"G{l}"].sum(axis=0) * (p.rate(t) << a))
+                x[f"W{l}"] = paths[f"W{l}"].step(x[f"W{l}"], x[f"A{l}"].T @ x[f"G{l}"])
+                x[f"b{l}"] = paths[f"b{l}"].step(x[f"b{l}"], x[f"G{l}"].sum(axis=0) << a)
             tamper("update", t, x)
             weights = {name: x[name] for name in weights}
         for name in [key for key in x if key[0] == "R"]:
             for k, limb in enumerate(split(x[name], w, p.table_bits)):
                 x[f"{name}.{k}"] = limb
+        for norm in relation.norms:
+            width = p.activation_norm_width if norm.tensor[0] == "Y" else p.gradient_norm_width
+            for k, limb in enumerate(split((x[norm.tensor][:p.batch] ** 2).sum(axis=0), width, p.table_bits)):
+                x[f"norm.{norm.tensor}.{k}"] = limb
         tamper("end", t, x)
         steps.append(x)
     committed = {name: np.stack([x[name] for x in steps]) for name in relation.tensors if name in steps[0]}
     derived = {name: np.stack([x[name] for x in steps]) for name in relation.masked}
-    return committed | dict(start) | final_limbs(relation, weights), derived
+    return committed | dict(start) | last_state(relation, weights, paths, tamper), derived
 
 
 def _loss_gradient(relation: Relation, x: Arrays, t: int, tamper: Tamper) -> Any:
@@ -154,12 +166,53 @@ def _loss_gradient(relation: Relation, x: Arrays, t: int, tamper: Tamper) -> Any
     return x["share"] - (x["target"] << p.gradient_bits)
 
 
-def final_limbs(relation: Relation, weights: Arrays) -> Arrays:
-    """The limbs of a final state, offset binary."""
-    p, out = relation.parameters, {}
-    for name, history in relation.histories.items():
-        axes = [history.columns] if history.rows is None else [history.rows, history.columns]
-        value = centred(weights[name] + history.offset * inside(axes))
-        for k, limb in enumerate(split(value, p.weight_width, p.table_bits)):
-            out[f"final.{name}.{k}"] = limb
+class Path:
+    """The gradients of one weight tensor so far, and the states that they lead to by the recurrence of the optimiser's
+    coefficients."""
+
+    def __init__(self, p: Parameters, first: Any) -> None:
+        self.p, self.first, self.velocity, self.gradients = p, first, first * 0, list[Any]()
+
+    def step(self, value: Any, gradient: Any) -> Any:
+        """W after this step, from its value before and the gradient."""
+        self.gradients.append(gradient)
+        if self.p.plain:
+            return centred(value - self.p.rate(len(self.gradients) - 1) * gradient)
+        found, t = coefficients(self.p), len(self.gradients)
+        moved = sum(found.gradients[tau][t - tau - 1] * g for tau, g in enumerate(self.gradients))
+        return centred(found.states[t] * self.first - found.velocities[t] * self.velocity - moved)
+
+    def last_velocity(self) -> Any:
+        """2^q V_T."""
+        found = coefficients(self.p)
+        moved = sum(k * g for k, g in zip(found.last_gradients, self.gradients, strict=True))
+        return centred(found.last[0] * self.first + found.last[1] * self.velocity + moved)
+
+
+def _state(arrays: Arrays, name: str, offset: int, axes: Sequence[Axis], table_bits: int) -> Any:
+    return centred(joined(arrays, name, table_bits) - offset * inside(axes))
+
+
+def last_state(relation: Relation, weights: Arrays, paths: Mapping[str, Path], tamper: Tamper) -> Arrays:
+    """The limbs of a final state, offset binary, and those of its remainders. The stages exact and rounded have arrays
+    W0, velocity.W0, ...; and rest.W0, ..."""
+    p = relation.parameters
+    x: Arrays = {final.name.removeprefix("final:"): paths[final.history].last_velocity() if final.velocity
+                 else weights[final.history] for final in relation.finals}
+    tamper("exact", p.steps, x)
+    axes = {final.name.removeprefix("final:"): relation.tensors[f"final.{final.name.removeprefix('final:')}.0"].axes
+            for final in relation.finals}
+    for name in axes:
+        if name.startswith("velocity.") or p.state_shift:
+            raised = x[name] + inside(axes[name]) * (1 << (p.kernel_bits - 1))
+            x[name] = raised >> p.kernel_bits
+            x[f"rest.{name}"] = raised - (x[name] << p.kernel_bits)
+    tamper("rounded", p.steps, x)
+    out: Arrays = {}
+    for name in axes:
+        width = p.velocity_width if name.startswith("velocity.") else p.weight_width
+        parts = [("final", width, centred(x[name] + (1 << (width - 1)) * inside(axes[name])))]
+        parts += [("rounding", p.kernel_bits, x[key]) for key in [f"rest.{name}"] if key in x]
+        for kind, bits, values in parts:
+            out |= {f"{kind}.{name}.{k}": limb for k, limb in enumerate(split(values, bits, p.table_bits))}
     return out

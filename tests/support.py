@@ -134,7 +134,11 @@ def prove_again(forged: Forged, transform: Callable[[Script[None]], Script[None]
 
 def _start(relation: Relation, p: Parameters, samples: int, seed: int, randomness: SeededRandomness) -> Arrays:
     inputs, targets = raw_data(p, samples, seed)
-    state = initial_state(p.widths, p.weight_bits, randomness.read)
+    state = initial_state(p.widths, p.state_bits, randomness.read)
+    if p.starts_moving:
+        rng, shapes = np.random.default_rng(seed), (state.weights, state.biases)
+        moving = [tuple(rng.integers(-64, 64, values.shape) for values in tensors) for tensors in shapes]
+        state = dataclasses.replace(state, weight_velocities=moving[0], bias_velocities=moving[1])
     flat = data_integers(inputs, targets, relation) | state_integers(state, "initial", relation)
     return {name: values.astype(object).reshape([1 << axis.bits for axis in relation.tensors[name].axes])
             for name, values in flat.items()}

@@ -24,10 +24,15 @@ def state_of(relation: Relation, tensors: dict[str, Any], prefix: str) -> State:
     p, values = relation.parameters, {}
     for name, history in relation.histories.items():
         axes = [history.columns] if history.rows is None else [history.rows, history.columns]
-        value = centred(joined(tensors, f"{prefix}.{name}", p.table_bits) - history.offset * inside(axes))
-        values[name] = value[tuple(slice(0, axis.size) for axis in axes)].astype(np.int64)
-    layers = range(p.layers)
-    return State(tuple(values[f"W{l}"] for l in layers), tuple(values[f"b{l}"] for l in layers))
+        for part, width in ((name, p.weight_width), (f"velocity.{name}", p.velocity_width)):
+            if f"{prefix}.{part}.0" in tensors:
+                value = centred(joined(tensors, f"{prefix}.{part}", p.table_bits) - (1 << (width - 1)) * inside(axes))
+                values[part] = value[tuple(slice(0, axis.size) for axis in axes)].astype(np.int64)
+
+    def every(kind: str) -> tuple[Any, ...]:
+        return tuple(values[f"{kind}{l}"] for l in range(p.layers) if f"{kind}{l}" in values)
+
+    return State(every("W"), every("b"), every("velocity.W"), every("velocity.b"))
 
 
 def is_true(forged: Forged) -> bool:
@@ -40,5 +45,4 @@ def is_true(forged: Forged) -> bool:
     except (InputInvalid, OutOfRange):
         return False
     final = state_of(relation, tensors, "final")
-    return all(np.array_equal(a, b) for a, b in zip(trace.final.weights + trace.final.biases,
-                                                    final.weights + final.biases, strict=True))
+    return all(np.array_equal(values, final.named(p)[name]) for name, values in trace.final.named(p).items())

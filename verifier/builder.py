@@ -5,11 +5,13 @@ from __future__ import annotations
 from .relation import (
     Axis,
     Einsum,
+    Final,
     Form,
     History,
     Identity,
     Lookup,
     Masked,
+    Norm,
     Relation,
     Selection,
     Table,
@@ -34,6 +36,7 @@ class Builder:
         self.lookups: list[Lookup] = []
         self.identities: list[Identity] = []
         self.totals: list[Total] = []
+        self.norms: list[Norm] = []
 
     def tensor(self, name: str, group: str, *axes: Axis) -> str:
         """A committed tensor of a group."""
@@ -62,7 +65,7 @@ class Builder:
         """form + shift in [0, 2^bits) at every entry."""
         self.lookups.append(Lookup(f"range:{name}", Table("range", bits), form, shift))
 
-    def relation(self, einsums: list[Einsum], histories: dict[str, History], finals: tuple[str, ...]) -> Relation:
+    def relation(self, einsums: list[Einsum], histories: dict[str, History], finals: tuple[Final, ...]) -> Relation:
         """The collected relation, with a tensor of counts for each table in use."""
         collected = Relation(
             self.p,
@@ -75,6 +78,7 @@ class Builder:
             tuple(self.identities),
             finals,
             tuple(self.totals),
+            tuple(self.norms),
         )
         for table in collected.tables():
             self.tensor(f"count:{table.name}", "witness", Axis("table", 1 << table.bits))

@@ -16,12 +16,13 @@ Matrix = tuple[tuple[int, ...], ...]
 
 
 def bound(p: Parameters, layer: int) -> int:
-    """Weights of a layer are uniform in [-bound, bound]: floor(2^w sqrt(gain / d_in)), gain 6 before a ReLU, else 3.
+    """Weights of a layer are uniform in [-bound, bound]: floor(2^s sqrt(gain / d_in)), gain 6 before a ReLU, else 3;
+    s = `state_bits`.
 
     He, Zhang, Ren, Sun, "Delving deep into rectifiers" (2015), for a uniform distribution.
     """
     gain = 3 if layer == p.layers - 1 else 6
-    return isqrt((gain << (2 * p.weight_bits)) // p.widths[layer])
+    return isqrt((gain << (2 * p.state_bits)) // p.widths[layer])
 
 
 def _words(seed: bytes, layer: int) -> Iterator[int]:
@@ -37,7 +38,7 @@ def _words(seed: bytes, layer: int) -> Iterator[int]:
 
 @lru_cache(maxsize=2)
 def public_weights(p: Parameters, seed: bytes) -> tuple[Matrix, ...]:
-    """Weight matrices [d_in][d_out] at scale 2^w, row by row, by rejection; biases are zero."""
+    """Weight matrices [d_in][d_out] at scale 2^`state_bits`, row by row, by rejection; biases are zero."""
     matrices = []
     for layer, (d_in, d_out) in enumerate(pairwise(p.widths)):
         largest, words = bound(p, layer), _words(seed, layer)

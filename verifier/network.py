@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .activations import activate
 from .builder import Builder
-from .relation import Einsum, Form, History, Identity, Part, linear
+from .relation import Axis, Einsum, Final, Form, History, Identity, Part, State, linear
 
 
 def _inputs(build: Builder) -> None:
@@ -55,28 +55,63 @@ def targets(build: Builder) -> str:
 
 
 def states(build: Builder, moving: bool = True) -> dict[str, History]:
-    """Every weight matrix and bias: first state, last state, and the gradients between, unless nothing moves."""
+    """Every weight matrix and bias: first state and velocity, and the gradients that move it, if training does."""
     p, histories = build.p, {}
-    for l in range(p.layers):
-        rows, columns = build.f[l], build.f[l + 1]
-        for name, axes in ((f"W{l}", (rows, columns)), *([(f"b{l}", (columns,))] if p.bias else [])):
-            initial = None
-            if p.initial == "committed":
-                initial = build.limbs(f"initial.{name}", "initial", p.weight_width, axes, checked=True)
-            final = None
-            if moving:
-                final = build.limbs(f"final.{name}", "final", p.weight_width, axes, checked=False)
-            is_bias = len(axes) == 1
-            histories[name] = History(
-                name,
-                None if is_bias else rows,
-                columns,
-                initial,
-                final,
-                1 << (p.weight_width - 1),
-                None if is_bias else f"A{l}",
-                f"G{l}" if moving else None,
-                1 << p.activation_bits if is_bias else 1,
-                l,
-            )
+    for name, l, axes in _shapes(build):
+        initial = _state(build, f"initial.{name}", p.weight_width, axes) if p.initial == "committed" else None
+        velocity = _state(build, f"initial.velocity.{name}", p.velocity_width, axes) if p.starts_moving else None
+        is_bias = len(axes) == 1
+        histories[name] = History(
+            name,
+            None if is_bias else axes[0],
+            axes[-1],
+            initial,
+            velocity,
+            None if is_bias else f"A{l}",
+            f"G{l}" if moving else None,
+            1 << p.activation_bits if is_bias else 1,
+            l,
+        )
     return histories
+
+
+def finals(build: Builder) -> tuple[Final, ...]:
+    """The last state of every weight matrix and bias, and its velocity if it has one.
+
+    An unrounded state needs no range: it equals a bounded integer. A rounded one and its remainder have theirs,
+    2^q X + remainder - 2^(q-1) = the exact value, or any state could be claimed.
+    """
+    p, out = build.p, []
+    for name, _, axes in _shapes(build):
+        if p.state_shift:
+            exact = _rounded(build, name, p.weight_width, axes)
+        else:
+            exact = _state(build, f"final.{name}", p.weight_width, axes, group="final", checked=False)
+        out.append(Final(name, False, exact))
+        if p.momentum:
+            out.append(Final(name, True, _rounded(build, f"velocity.{name}", p.velocity_width, axes)))
+    return tuple(out)
+
+
+def _shapes(build: Builder) -> list[tuple[str, int, tuple[Axis, ...]]]:
+    """Name, layer and axes of every weight matrix and bias."""
+    out: list[tuple[str, int, tuple[Axis, ...]]] = []
+    for l in range(build.p.layers):
+        out.append((f"W{l}", l, (build.f[l], build.f[l + 1])))
+        if build.p.bias:
+            out.append((f"b{l}", l, (build.f[l + 1],)))
+    return out
+
+
+def _state(
+    build: Builder, name: str, width: int, axes: tuple[Axis, ...], group: str = "initial", checked: bool = True
+) -> State:
+    return State(build.limbs(name, group, width, axes, checked), 1 << (width - 1))
+
+
+def _rounded(build: Builder, name: str, width: int, axes: tuple[Axis, ...]) -> State:
+    q = build.p.kernel_bits
+    state = _state(build, f"final.{name}", width, axes, group="final")
+    rest = build.limbs(f"rounding.{name}", "witness", q, axes, checked=True)
+    raised = tuple((coefficient << q, names) for coefficient, names in state.form.terms)
+    return State(Form((*raised, *rest.terms)), (state.offset << q) + (1 << (q - 1)))

@@ -12,42 +12,12 @@ from dataclasses import dataclass
 from . import initial, sumcheck
 from .channel import Channel, Hidden, Pair
 from .claims import Claim, at_axes, form_claim, inside, tail
-from .field import ONE, ZERO, Ext, equality, equality_table, total
-from .relation import Axis, Einsum, Form, History, Relation
-from .statement import Parameters, Statement
+from .field import ONE, ZERO, Ext, equality
+from .kernel import Kernel, final_kernel, state_kernel, velocity_kernel
+from .relation import Axis, Einsum, History, Relation, State
+from .statement import Statement
 
 Point = tuple[Ext, ...]
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """How a weight claim weighs the run: `initial` times the first state, minus steps[tau] times step tau's gradient.
-
-    W_t = W_0 - sum over tau < t of k_tau times the gradient of step tau, so a random combination eq(p, t) of the states
-    t < T has initial = sum_t eq(p, t) and steps[tau] = k_tau sum_{t > tau} eq(p, t).
-    """
-
-    initial: Ext
-    steps: tuple[Ext, ...]
-
-    def evaluate(self, point: Sequence[Ext]) -> Ext:
-        """The multilinear extension of `steps` (zero beyond the last) at a point over the step axis."""
-        table = equality_table(point, len(self.steps))
-        return total(a * b for a, b in zip(self.steps, table, strict=True))
-
-
-def state_kernel(point: Sequence[Ext], p: Parameters) -> Kernel:
-    """The kernel of sum_t eq(point, t) W_t over the states before each step."""
-    after, out = ZERO, []
-    for step, share in reversed(list(enumerate(equality_table(point, p.steps)))):
-        out.append(after * p.rate(step))
-        after = after + share
-    return Kernel(after, tuple(reversed(out)))
-
-
-def final_kernel(p: Parameters) -> Kernel:
-    """The kernel of the state after the last step."""
-    return Kernel(ONE, tuple(ONE * p.rate(step) for step in range(p.steps)))
 
 
 @dataclass(frozen=True)
@@ -119,24 +89,24 @@ def check_einsums(channel: Channel, relation: Relation, points: Points) -> tuple
 
 def _final_states(channel: Channel, relation: Relation, points: Points, claims: list[Claim]) -> list[WeightClaim]:
     """A claim on each final tensor at a random entry, tied to its history by the value both have there."""
-    out, kernel = [], final_kernel(relation.parameters)
-    for name in relation.finals:
-        history = relation.histories[name]
+    out, p = [], relation.parameters
+    for final in relation.finals:
+        history = relation.histories[final.history]
         value = channel.scalars("final state", 1)[0]
         rows = None if history.rows is None else tail(points.rows, history.rows)
         columns = tail(points.columns, history.columns)
-        assert history.final is not None
-        claims.append(state_claim(f"final:{name}", history, history.final, rows, columns, value))
-        out.append(WeightClaim(name, kernel, rows, columns, value))
+        claims.append(state_claim(final.name, history, final.state, rows, columns, value))
+        kernel = velocity_kernel(p) if final.velocity else final_kernel(p)
+        out.append(WeightClaim(final.history, kernel, rows, columns, value))
     return out
 
 
-def state_claim(name: str, history: History, form: Form, rows: Point | None, columns: Point, value: Hidden) -> Claim:
-    """form - offset * I = value at an entry of a state tensor."""
+def state_claim(name: str, history: History, state: State, rows: Point | None, columns: Point, value: Hidden) -> Claim:
+    """form - offset * I = value at an entry of a committed state."""
     axes = [history.columns] if history.rows is None else [history.rows, history.columns]
     where = [columns] if rows is None else [rows, columns]
     weight = at_axes(axes, where, masked=False)
-    return form_claim(name, value + inside(axes, where) * history.offset, form, weight)
+    return form_claim(name, value + inside(axes, where) * state.offset, state.form, weight)
 
 
 def _finish(
@@ -168,43 +138,68 @@ def _finish(
     return pair.product * gap
 
 
+Entry = tuple[str, Point | None, Point]
+
+
 def check_histories(
     channel: Channel, statement: Statement, relation: Relation, weights: Sequence[WeightClaim]
 ) -> list[Claim]:
-    """Resolves weight claims: initial part minus a batched sumcheck over (tau, b) of kernel * activation * gradient."""
+    """Resolves weight claims: initial parts minus a batched sumcheck over (tau, b) of kernel * activation * gradient.
+
+    Claims at one entry (of a last state and its velocity) share what is sent of the first state and of the gradient.
+    """
     t, b, _ = _axes(relation)
     claims: list[Claim] = []
+    starts: dict[Entry, tuple[Hidden, Hidden]] = {}
     sums, moving = [], []
     for weight in weights:
         history = relation.histories[weight.history]
+        entry = (weight.history, weight.rows, weight.columns)
         if history.gradients is None and history.initial is not None:
-            # There is one step only, and the state before it is the first.
-            name = f"initial:{weight.history}"
-            claims.append(state_claim(name, history, history.initial, weight.rows, weight.columns, weight.value))
+            # There is one step only, and the state before it is the first; an integer above zero, so its inverse is.
+            value = weight.value * weight.kernel.initial.inverse()
+            claims.append(
+                state_claim(f"initial:{weight.history}", history, history.initial, weight.rows, weight.columns, value)
+            )
             continue
-        if history.initial is None:
-            start = Hidden(_public_start(relation, statement, history, weight))
-        else:
-            start = channel.scalars("initial state", 1)[0]
-            name = f"initial:{weight.history}"
-            claims.append(state_claim(name, history, history.initial, weight.rows, weight.columns, start))
-        sums.append(start * weight.kernel.initial - weight.value)
+        if entry not in starts:
+            starts[entry] = _first_state(channel, statement, relation, history, weight, claims)
+        first, velocity = starts[entry]
+        sums.append(first * weight.kernel.initial + velocity * weight.kernel.velocity - weight.value)
         moving.append(weight)
     if not moving:
         return claims
     batch = channel.challenges("history batch", len(sums), 1)
     end, claim = sumcheck.check(channel, "history", _dot(batch, sums), [3] * t.bits + [2] * b.bits)
-    gradients: dict[tuple[str, Point], Hidden] = {}
+    ends = _Ends(channel, relation, end)
     kernels: dict[Kernel, Ext] = {}
-    ordered = sorted(zip(batch, moving, strict=True), key=lambda entry: entry[1].rows is None)
-    for coefficient, weight in ordered:
+    for coefficient, weight in sorted(zip(batch, moving, strict=True), key=lambda pair: pair[1].rows is None):
         history = relation.histories[weight.history]
         if weight.kernel not in kernels:
             kernels[weight.kernel] = weight.kernel.evaluate(end[: t.bits])
-        value = _gradient_end(channel, relation, history, weight, end, gradients, claims)
-        claim = claim - value * (coefficient * kernels[weight.kernel] * history.scale)
+        claim = claim - ends.gradient(history, weight) * (coefficient * kernels[weight.kernel] * history.scale)
     channel.zero(claim, "the history sumcheck")
-    return claims
+    return claims + ends.claims
+
+
+def _first_state(
+    channel: Channel,
+    statement: Statement,
+    relation: Relation,
+    history: History,
+    weight: WeightClaim,
+    claims: list[Claim],
+) -> tuple[Hidden, Hidden]:
+    """The first state and velocity at an entry: received, with claims, or known."""
+    found = []
+    if history.initial is None:
+        found.append(Hidden(_public_start(relation, statement, history, weight)))
+    for part, state in (("initial", history.initial), ("initial.velocity", history.velocity)):
+        if state is not None:
+            found.append(channel.scalars("initial state", 1)[0])
+            name = f"{part}:{weight.history}"
+            claims.append(state_claim(name, history, state, weight.rows, weight.columns, found[-1]))
+    return found[0], found[1] if history.velocity is not None else Hidden(ZERO)
 
 
 def _public_start(relation: Relation, statement: Statement, history: History, weight: WeightClaim) -> Ext:
@@ -214,28 +209,34 @@ def _public_start(relation: Relation, statement: Statement, history: History, we
     return initial.evaluate(relation.parameters, statement.initial_root, history.layer, weight.rows, weight.columns)
 
 
-def _gradient_end(
-    channel: Channel,
-    relation: Relation,
-    history: History,
-    weight: WeightClaim,
-    end: Sequence[Ext],
-    gradients: dict[tuple[str, Point], Hidden],
-    claims: list[Claim],
-) -> Hidden:
-    """A(end, rows) * G(end, columns), or G alone for a bias, with claims on what was not claimed before."""
-    assert history.gradients is not None
-    key = (history.gradients, weight.columns)
-    if weight.rows is None or history.activations is None:
-        if key not in gradients:
-            gradients[key] = channel.scalars("gradient end", 1)[0]
-            claims.append(_derived(relation, history.gradients, end, weight.columns, gradients[key]))
-        return gradients[key]
-    pair = channel.pair("history end")
-    gradients.setdefault(key, pair.right)
-    claims.append(_derived(relation, history.activations, end, weight.rows, pair.left))
-    claims.append(_derived(relation, history.gradients, end, weight.columns, pair.right))
-    return pair.product
+class _Ends:
+    """Gradients at the end point of the history sumcheck, each received and claimed once."""
+
+    def __init__(self, channel: Channel, relation: Relation, end: Sequence[Ext]) -> None:
+        self.channel, self.relation, self.end = channel, relation, end
+        self.claims: list[Claim] = []
+        self._gradients: dict[tuple[str, Point], Hidden] = {}
+        self._products: dict[Entry, Hidden] = {}
+
+    def gradient(self, history: History, weight: WeightClaim) -> Hidden:
+        """A(end, rows) * G(end, columns), or G alone for a bias."""
+        assert history.gradients is not None
+        key, entry = (history.gradients, weight.columns), (weight.history, weight.rows, weight.columns)
+        if weight.rows is None or history.activations is None:
+            if key not in self._gradients:
+                self._gradients[key] = self.channel.scalars("gradient end", 1)[0]
+                self._claim(history.gradients, weight.columns, self._gradients[key])
+            return self._gradients[key]
+        if entry not in self._products:
+            pair = self.channel.pair("history end")
+            self._gradients.setdefault(key, pair.right)
+            self._claim(history.activations, weight.rows, pair.left)
+            self._claim(history.gradients, weight.columns, pair.right)
+            self._products[entry] = pair.product
+        return self._products[entry]
+
+    def _claim(self, name: str, feature: Point, value: Hidden) -> None:
+        self.claims.append(_derived(self.relation, name, self.end, feature, value))
 
 
 def _derived(relation: Relation, name: str, end: Sequence[Ext], feature: Point, value: Hidden) -> Claim:

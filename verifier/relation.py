@@ -60,24 +60,45 @@ class Masked:
 
 
 @dataclass(frozen=True)
+class State:
+    """A committed number of every entry of a weight tensor: form - offset * [inside the public size]."""
+
+    form: Form
+    offset: int
+
+
+@dataclass(frozen=True)
 class History:
-    """A derived tensor over (t, i, j): W_t = initial - sum over earlier steps tau of scale * A_tau^T G_tau.
+    """A derived tensor over (t, i, j): W_t as `optimizer.py` has it, of the gradients scale * A_tau^T G_tau.
 
     `activations` is None for a bias, whose gradient is `scale` * sum_b G. `initial` is None for a public first state,
-    which the verifier evaluates itself as that of `layer`; `gradients` and `final` are None for weights that stay
-    as they are. A committed state is offset binary: form - offset * [inside the public size].
+    which the verifier evaluates itself as that of `layer`, and `velocity` for a first velocity of zero; `gradients` is
+    None for weights that stay as they are.
     """
 
     name: str
     rows: Axis | None
     columns: Axis
-    initial: Form | None
-    final: Form | None
-    offset: int
+    initial: State | None
+    velocity: State | None
     activations: str | None
     gradients: str | None
     scale: int
     layer: int
+
+
+@dataclass(frozen=True)
+class Final:
+    """What a history ends with, W_T or with `velocity` 2^q V_T, as a committed state: its value and remainder."""
+
+    history: str
+    velocity: bool
+    state: State
+
+    @property
+    def name(self) -> str:
+        """The name of the claim."""
+        return f"final:{'velocity.' if self.velocity else ''}{self.history}"
 
 
 KINDS = ("range", "relu", "exp", "leaky-relu", "leaky-relu-slope", "silu", "silu-slope")
@@ -169,6 +190,15 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class Norm:
+    """norm[t, f] = sum over b below the public size of tensor[t, b, f]^2, at every (t, f), padding included."""
+
+    name: str
+    tensor: str
+    norm: Form
+
+
+@dataclass(frozen=True)
 class Total:
     """The entries of a product of tensors, inside their public sizes, add up to a public number."""
 
@@ -190,8 +220,9 @@ class Relation:
     einsums: tuple[Einsum, ...]
     selections: tuple[Selection, ...]
     identities: tuple[Identity, ...]
-    finals: tuple[str, ...]
+    finals: tuple[Final, ...]
     totals: tuple[Total, ...] = ()
+    norms: tuple[Norm, ...] = ()
     removed: frozenset[str] = field(default_factory=frozenset)
 
     def group(self, name: str) -> list[Tensor]:
@@ -212,7 +243,8 @@ class Relation:
             selections=tuple(c for c in self.selections if c.name != name),
             identities=tuple(c for c in self.identities if c.name != name),
             totals=tuple(c for c in self.totals if c.name != name),
-            finals=tuple(history for history in self.finals if f"final:{history}" != name),
+            norms=tuple(c for c in self.norms if c.name != name),
+            finals=tuple(final for final in self.finals if final.name != name),
             removed=self.removed | {name},
         )
 

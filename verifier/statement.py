@@ -8,80 +8,15 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from .consistency import check_consistent
 from .errors import MalformedStatement
+from .parameters import ACTIVATIONS, CHOICES, INTEGERS, TASKS, Parameters, dump, parameters_document
 from .schedule import batches, schedule_seed
+
+__all__ = ["ACTIVATIONS", "FORMAT", "MAX_BYTES", "Parameters", "Statement", "parse_statement", "replace"]
 
 FORMAT = "zkgrad-statement/1"
 MAX_BYTES = 1 << 20
-LOSSES = ("mse", "ce")
-ACTIVATIONS = ("relu", "leaky-relu", "silu")
-OPTIMIZERS = ("sgd",)
-TARGETS = ("one-hot", "values")
-INITIALS = ("committed", "public-seed")
-TASKS = ("training", "accuracy")
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """Everything about the run and the protocol that is not a commitment. Scales are binary digits after the point.
-
-    Integers: activations at scale 2^a (`activation_bits`), gradients at 2^g (`gradient_bits`), weights at 2^w with
-    w = a + g + e; step t is W <- W - k_t A^T G exactly, so that its lr / batch = k_t 2^-e (`rate_bits` = e). The
-    multipliers k_t are `rates`: one for all steps, or one a step. With `initial` = "public-seed" the first state is
-    not committed but expanded from a seed, which stands in the place of its root; see `initial.py`. Without `bias`
-    layers are Z = A W, and states are weight matrices alone.
-    Widths are bits of a signed two's-complement range [-2^(width-1), 2^(width-1)) proven for every entry; the one
-    exception is target_width = 1 of one-hot targets, proven to be 0 or 1. Targets stand at scale 2^target_bits.
-    """
-
-    widths: tuple[int, ...]
-    activation: str
-    loss: str
-    optimizer: str
-    target: str
-    batch: int
-    steps: int
-    first_step: int
-    rate_bits: int
-    activation_bits: int
-    gradient_bits: int
-    target_bits: int
-    input_width: int
-    target_width: int
-    activation_width: int
-    output_width: int
-    backward_width: int
-    error_width: int
-    weight_width: int
-    table_bits: int
-    row_bits: int
-    blowup_bits: int
-    data_openings: int
-    state_openings: int
-    security_bits: int
-    zero_knowledge: bool
-    rates: tuple[int, ...] = (1,)
-    initial: str = "committed"
-    task: str = "training"
-    bias: bool = True
-
-    def rate(self, step: int) -> int:
-        """k_t of a step counted from this segment's first, 0 <= step < steps."""
-        return self.rates[step] if len(self.rates) > 1 else self.rates[0]
-
-    @property
-    def weight_bits(self) -> int:
-        """w = a + g + e, the scale of the weights and the shift of both roundings."""
-        return self.activation_bits + self.gradient_bits + self.rate_bits
-
-    @property
-    def layers(self) -> int:
-        """The number of weight matrices."""
-        return len(self.widths) - 1
-
-    def digest(self) -> bytes:
-        """SHA-256 of the canonical text: it plays the part of a verifying key."""
-        return hashlib.sha256(b"zkgrad parameters v1\0" + _dump(_parameters_document(self))).digest()
 
 
 @dataclass(frozen=True)
@@ -102,7 +37,7 @@ class Statement:
 
     def to_bytes(self) -> bytes:
         """The one canonical text of this statement, as written to statement.json."""
-        return _dump(_document(self))
+        return dump(_document(self))
 
     def digest(self) -> bytes:
         """SHA-256 of the canonical text; the proof file carries it and the transcript starts from it."""
@@ -117,36 +52,6 @@ class Statement:
         return batches(seed, self.samples, p.batch, p.first_step, p.steps)
 
 
-# Every integer field: where it stands in the document and its bounds, both inclusive.
-_INTEGERS: dict[str, tuple[str, str, int, int]] = {
-    "batch": ("training", "batch", 1, 1 << 16),
-    "steps": ("training", "steps", 1, 1 << 16),
-    "first_step": ("training", "first_step", 0, 1 << 40),
-    "rate_bits": ("training", "rate_bits", 0, 30),
-    "activation_bits": ("fixed_point", "activation_bits", 1, 16),
-    "gradient_bits": ("fixed_point", "gradient_bits", 1, 24),
-    "target_bits": ("fixed_point", "target_bits", 0, 16),
-    "input_width": ("ranges", "input", 1, 16),
-    "target_width": ("ranges", "target", 1, 16),
-    "activation_width": ("ranges", "activation", 2, 16),
-    "output_width": ("ranges", "output", 2, 16),
-    "backward_width": ("ranges", "backward", 2, 16),
-    "error_width": ("ranges", "error", 2, 16),
-    "weight_width": ("ranges", "weight", 2, 48),
-    "table_bits": ("protocol", "table_bits", 2, 16),
-    "row_bits": ("protocol", "row_bits", 1, 18),
-    "blowup_bits": ("protocol", "blowup_bits", 1, 5),
-    "data_openings": ("protocol", "data_openings", 1, 1 << 10),
-    "state_openings": ("protocol", "state_openings", 1, 1 << 10),
-    "security_bits": ("protocol", "security_bits", 1, 256),
-}
-_CHOICES: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "activation": ("model", "activation", ACTIVATIONS),
-    "loss": ("training", "loss", LOSSES),
-    "optimizer": ("training", "optimizer", OPTIMIZERS),
-    "target": ("training", "target", TARGETS),
-    "initial": ("training", "initial", INITIALS),
-}
 _COMMITMENTS = {
     "data_root": ("data", "root"),
     "initial_root": ("initial", "root"),
@@ -154,33 +59,17 @@ _COMMITMENTS = {
     "origin_root": ("schedule", "origin"),
     "nonce": ("schedule", "nonce"),
 }
-_SECTIONS = ("model", "training", "fixed_point", "ranges", "protocol")
 _MAX_LAYERS, _MAX_WIDTH, _MAX_SAMPLES, _MAX_RATE = 64, 1 << 16, 1 << 30, 1 << 20
 
 
-def _parameters_document(p: Parameters) -> dict[str, Any]:
-    document: dict[str, Any] = {"task": p.task} | {name: {} for name in _SECTIONS}
-    document["model"]["widths"] = list(p.widths)
-    for field, (section, key, *_) in (_CHOICES | _INTEGERS).items():
-        document[section][key] = getattr(p, field)
-    document["model"]["bias"] = p.bias
-    document["training"]["rates"] = list(p.rates)
-    document["protocol"]["zero_knowledge"] = p.zero_knowledge
-    return document
-
-
 def _document(s: Statement) -> dict[str, Any]:
-    document: dict[str, Any] = {"format": FORMAT} | _parameters_document(s.parameters)
+    document: dict[str, Any] = {"format": FORMAT} | parameters_document(s.parameters)
     document |= {"data": {"samples": s.samples}, "initial": {}, "final": {}, "schedule": {}}
     for field, (section, key) in _COMMITMENTS.items():
         document[section][key] = getattr(s, field).hex()
     if s.correct is not None:
         document["evaluation"] = {"correct": s.correct}
     return document
-
-
-def _dump(document: dict[str, Any]) -> bytes:
-    return (json.dumps(document, indent=1, ensure_ascii=True) + "\n").encode("ascii")
 
 
 def _section(document: Any, name: str) -> dict[str, Any]:
@@ -234,13 +123,13 @@ def parse_statement(text: bytes) -> Statement:
 
 def _build(document: dict[str, Any]) -> Statement:
     fields: dict[str, Any] = {"widths": _widths(_section(document, "model").get("widths"))}
-    for field, (section, key, low, high) in _INTEGERS.items():
+    for field, (section, key, low, high) in INTEGERS.items():
         fields[field] = _integer(_section(document, section).get(key), f"{section}.{key}", low, high)
-    for field, (section, key, choices) in _CHOICES.items():
+    for field, (section, key, choices) in CHOICES.items():
         fields[field] = _section(document, section).get(key)
         if fields[field] not in choices:
             raise MalformedStatement(f"{section}.{key} must be one of {', '.join(choices)}")
-    for field, section in (("zero_knowledge", "protocol"), ("bias", "model")):
+    for field, section in (("zero_knowledge", "protocol"), ("bias", "model"), ("nesterov", "training")):
         fields[field] = _section(document, section).get(field)
         if not isinstance(fields[field], bool):
             raise MalformedStatement(f"{section}.{field} must be true or false")
@@ -257,46 +146,8 @@ def _build(document: dict[str, Any]) -> Statement:
     if fields["task"] == "accuracy":
         correct = _integer(_section(document, "evaluation").get("correct"), "evaluation.correct", 0, samples)
     statement = Statement(parameters=Parameters(**fields), samples=samples, correct=correct, **commitments)
-    _consistent(statement)
+    check_consistent(statement)
     return statement
-
-
-def _consistent_accuracy(s: Statement) -> None:
-    p = s.parameters
-    if (p.steps, p.first_step, p.rates, p.initial) != (1, 0, (1,), "committed"):
-        raise MalformedStatement("an accuracy has steps = 1, first_step = 0, rates = [1] and a committed initial state")
-    if s.final_root != bytes(32) or s.nonce != bytes(32):
-        raise MalformedStatement("an accuracy has zeros as final root and nonce")
-    if (p.batch, p.target, p.loss, p.error_width) != (s.samples, "one-hot", "mse", 2):
-        raise MalformedStatement("an accuracy has batch = samples, one-hot targets, loss = mse and ranges.error = 2")
-
-
-def _consistent(s: Statement) -> None:
-    p = s.parameters
-    if p.task == "accuracy":
-        _consistent_accuracy(s)
-    if p.task == "training" and p.loss == "mse" and p.gradient_bits < p.activation_bits:
-        raise MalformedStatement(
-            f"gradient_bits = {p.gradient_bits} is below activation_bits = {p.activation_bits}: "
-            "the loss gradient would need a rounding"
-        )
-    if len(p.rates) > 1 and len(set(p.rates)) == 1:
-        raise MalformedStatement("training.rates that are all equal are written once")
-    if p.loss == "ce" and (p.target != "one-hot" or p.error_width != 2 or p.widths[-1] >= 1 << p.table_bits):
-        raise MalformedStatement(
-            "cross entropy needs one-hot targets, fewer classes than 2^table_bits, and ranges.error = 2 (it is unused)"
-        )
-    if p.target == "one-hot" and (p.target_bits != 0 or p.target_width != 1):
-        raise MalformedStatement("one-hot targets have fixed_point.target_bits = 0 and ranges.target = 1")
-    if p.target_bits > p.activation_bits:
-        raise MalformedStatement(f"target_bits = {p.target_bits} exceeds activation_bits = {p.activation_bits}")
-    for name in ("input_width", "target_width", "activation_width", "output_width", "backward_width", "error_width"):
-        if getattr(p, name) > p.table_bits:
-            raise MalformedStatement(f"{name} = {getattr(p, name)} exceeds table_bits = {p.table_bits}")
-    if p.initial == "public-seed" and p.first_step != 0:
-        raise MalformedStatement("only a run that starts at step 0 can start from a public seed")
-    if p.first_step == 0 and s.origin_root != s.initial_root:
-        raise MalformedStatement("a run that starts at step 0 has its own initial root as schedule.origin")
 
 
 def replace(statement: Statement, **changes: Any) -> Statement:

@@ -8,7 +8,9 @@ from .errors import ParametersUnsafe
 from .evaluation import accuracy_relation
 from .field import P
 from .initial import bound as initial_bound
-from .network import forward, states, targets
+from .network import finals, forward, states, targets
+from .norms import change_bounds, norms
+from .optimizer import coefficients, spread
 from .relation import Einsum, Form, Identity, Lookup, Part, Relation, Table, linear
 from .statement import Parameters, Statement
 
@@ -48,8 +50,8 @@ def training_relation(statement: Statement) -> Relation:
                 None,
             )
         )
-    histories = states(build)
-    return build.relation(einsums, histories, tuple(histories))
+    norms(build)
+    return build.relation(einsums, states(build), finals(build))
 
 
 def _squared_error(build: Builder, target: str) -> None:
@@ -97,29 +99,51 @@ def _cross_entropy(build: Builder, target: str) -> None:
 def integer_bounds(p: Parameters) -> dict[str, int]:
     """The largest magnitude each integer of the relation can have, given the proven ranges and the number of steps.
 
-    |W_t| <= 2^(bW-1) + (sum of the rates' multipliers) B max|A| max|G|, then
-    |Z| <= d_in max|A| max|W_t| + 2^a max|bias|, and the same backward. Cross entropy has |G| <= 2^g at its output.
+    |W_t| by the optimiser's coefficients (`optimizer.py`) on |W_0| <= 2^(bW-1), |V_0| <= 2^(bV-1) and what one step
+    adds (`norms.py`); then |Z| <= d_in max|A| max|W_t| + 2^a max|bias|, and the same backward. Cross entropy
+    has |G| <= 2^g at its output.
     """
     last, bounds = p.layers - 1, {}
-    moves = sum(p.rate(t) for t in range(p.steps)) if p.task == "training" else 0
+    training = p.task == "training"
     largest_error = 1 << p.gradient_bits
-    if p.task == "training" and p.loss == "mse":
+    if training and p.loss == "mse":
         largest_error = 1 << (p.gradient_bits - p.activation_bits + p.error_width - 1)
     for l in range(p.layers):
         a = 1 << ((p.input_width if l == 0 else p.activation_width) - 1)
         g = largest_error if l == last else 1 << (p.backward_width - 1)
-        weight = (1 << (p.weight_width - 1)) + moves * p.batch * a * g
-        bias = (1 << (p.weight_width - 1)) + ((moves * p.batch * g) << p.activation_bits) if p.bias else 0
+        change, shift = change_bounds(p, l, largest_error) if training else (0, 0)
+        weight, bias = _state_bound(p, change), _state_bound(p, shift) if p.bias else 0
         y_width = p.output_width if l == last else p.activation_width
         output = (1 << (p.weight_bits + y_width)) + (1 << p.weight_bits)
         bounds[f"weights of layer {l}"] = max(weight, bias)
+        if training and p.momentum:
+            bounds[f"velocities of layer {l}"] = max(_velocity_bound(p, change), _velocity_bound(p, shift))
         bounds[f"forward sums of layer {l}"] = p.widths[l] * a * weight + (bias << p.activation_bits) + output
-        if l and moves:
+        if l and training:
             back = (1 << (p.weight_bits + p.backward_width)) + (1 << p.weight_bits)
             bounds[f"backward sums of layer {l}"] = p.widths[l + 1] * g * weight + back
             if p.activation != "relu":
                 bounds[f"slope products of layer {l}"] = chain_bound(p)
     return bounds
+
+
+def _state_bound(p: Parameters, change: int) -> int:
+    """The largest |W_t|, and of both sides of its rounding at the end, when a gradient is at most `change`."""
+    largest = 1 << (p.weight_width - 1)
+    if p.task != "training":
+        return largest << p.state_shift
+    state, velocity, moves = spread(p)
+    start = 1 << (p.velocity_width - 1) if p.starts_moving else 0
+    rounded = 2 * largest << p.state_shift if p.state_shift else 0
+    return max(state * largest + velocity * start + moves * change, rounded)
+
+
+def _velocity_bound(p: Parameters, change: int) -> int:
+    """The same of 2^q V_T."""
+    found = coefficients(p)
+    start = 1 << (p.velocity_width - 1) if p.starts_moving else 0
+    sides = abs(found.last[0]) * (1 << (p.weight_width - 1)) + abs(found.last[1]) * start
+    return max(sides + sum(map(abs, found.last_gradients)) * change, 1 << (p.velocity_width + p.kernel_bits))
 
 
 def check_bounds(p: Parameters) -> None:

@@ -125,10 +125,17 @@ def _without_offset(ints: Ints, state: State, prefix: str, relation: Any, shapes
             public = [axis for axis in (claimed.rows, claimed.columns) if axis]
             inside = pad(np.ones([axis.size for axis in public], dtype=np.int64), public)
             outside = inside == 0
-            terms = getattr(history, prefix).terms
+            terms = _limbs(shapes, history.name, prefix)
             for k, (factor, (limb,)) in enumerate(terms):
                 part = whole // factor if k == len(terms) - 1 else whole // factor % 64
                 ints[limb] = np.where(outside, part, ints[limb])
+
+
+def _limbs(shapes: Any, name: str, prefix: str) -> Any:
+    """The limbs of a state with their factors, of a run whose states are exact."""
+    if prefix == "initial":
+        return shapes.histories[name].initial.form.terms
+    return next(final.state.form.terms for final in shapes.finals if final.history == name)
 
 
 def _commit(relation: Any, code: Any, randomness: Any, group: str, ints: Ints) -> tuple[bytes, Any]:

@@ -1,0 +1,77 @@
+"""The ranges of training: what leaves a declared one is refused, and the extremes are kept for choosing them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from verifier.statement import Parameters
+
+from .errors import OutOfRange
+from .exact import LIMIT_BITS, Integers, bits_needed, magnitude, matmul_exact
+
+
+@dataclass
+class Observed:
+    """Smallest and largest value seen of each ranged tensor, by name ("activation", "weight", ...)."""
+
+    ranges: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def width(self, name: str) -> int:
+        """Bits of the narrowest signed range that holds all values seen of `name` (1 if none was seen)."""
+        return bits_needed(*self.ranges.get(name, (0, 0)))
+
+
+@dataclass
+class Watch:
+    """Checks each tensor against its declared width as it comes into being, and keeps the extremes."""
+
+    parameters: Parameters
+    observed: Observed = field(default_factory=Observed)
+    step: int = 0
+
+    def see(self, name: str, layer: int, values: Integers) -> None:
+        low, high = int(values.min()), int(values.max())
+        old = self.observed.ranges.get(name, (low, high))
+        self.observed.ranges[name] = (min(low, old[0]), max(high, old[1]))
+        width: int = getattr(self.parameters, f"{name}_width")
+        if low < -(1 << (width - 1)) or high >= 1 << (width - 1):
+            worst = high if high >= 1 << (width - 1) else low
+            raise OutOfRange(
+                f"step {self.step}, layer {layer}: {name} {worst} does not fit {name}_width = {width} "
+                f"bits; it needs {bits_needed(low, high)}. Declare a wider range or lower the rate."
+            )
+
+    def norm(self, name: str, layer: int, values: Integers) -> None:
+        """Checks sums of squares over the batch, values [B, d], and keeps the largest; exact below 2^53."""
+        largest = int(np.square(values, dtype=np.float64).sum(axis=0).max())
+        low, high = self.observed.ranges.get(name, (0, 0))
+        self.observed.ranges[name] = (low, max(high, largest))
+        width: int = getattr(self.parameters, f"{name}_width")
+        if width and largest >= 1 << width:
+            raise OutOfRange(
+                f"step {self.step}, layer {layer}: {name} {largest} does not fit {name}_width = {width} bits; it needs "
+                f"{largest.bit_length()}. Declare a wider range or lower the rate."
+            )
+
+    def product(self, name: str, layer: int, a: Integers, b: Integers) -> Integers:
+        """a @ b, exact, with the place of an overflow of 64-bit integers in the message."""
+        try:
+            return matmul_exact(a, b)
+        except OutOfRange as error:
+            raise OutOfRange(f"step {self.step}, layer {layer}: {name}: {error}") from None
+
+    def scaled(self, name: str, layer: int, values: Integers, factor: int) -> Integers:
+        """values * factor >= 0, refused when it would leave the 64-bit integers that the prover computes with."""
+        self.fits(name, layer, magnitude(values) * factor)
+        return values if factor == 1 else values * factor
+
+    def fits(self, name: str, layer: int, largest: int) -> None:
+        """Refuses a sum whose magnitude may reach `largest`, when that leaves the 64-bit integers."""
+        needed = largest.bit_length() + 1
+        if needed > LIMIT_BITS - 1:
+            raise OutOfRange(
+                f"step {self.step}, layer {layer}: {name} needs {needed} bits, "
+                f"the trainer computes with {LIMIT_BITS - 1}. Lower the rate or the scales."
+            )
