@@ -113,15 +113,19 @@ def assemble(
     trace: Trace,
     blindings: Mapping[str, Blinding],
     minimum_security: int,
-    keep: Mapping[str, Committed] | None = None,
+    keep: dict[str, Committed] | None = None,
 ) -> Job:
-    """Everything `prover.prove.prove` needs. WitnessUnsatisfied when a value is outside its table."""
+    """Everything `prover.prove.prove` needs. WitnessUnsatisfied when a value is outside its table.
+
+    `keep` holds commitments of these very blindings that are in memory; those that the proof makes are put there.
+    """
     relation, shape = prepare(statement, minimum_security)
-    keep, tables = keep or {}, dict[str, Table]()
-    # Inputs may be negative, the limbs of states are not: these are taken from the committed rows as they are.
-    states = [group for group in ("initial", "final") if group in keep]
-    for group in states:
-        adopt_rows(relation, group, tables, keep[group].rows)
+    tables, states = dict[str, Table](), list[str]()
+    for group in ("initial", "final"):
+        # Inputs may be negative, the limbs of states are not: these are taken from the committed rows as they are.
+        if keep is not None and group in keep:
+            adopt_rows(relation, group, tables, keep[group].rows)
+            states.append(group)
     integers = run_integers(relation, inputs, targets, trace, without=states)
     derived = derived_integers(trace, relation)
     witness = build_witness(backend, relation, integers, derived, seed=statement.initial_root, tables=tables)
