@@ -94,9 +94,9 @@ def plan(parameters: Parameters, samples: int, minimum_security: int = 1) -> Pla
     lookups = sum(1 << relation.tensors[lookup.x.terms[0][1][0]].bits for lookup in relation.lookups)
     entries = lookups + sum(1 << table.bits for table in relation.tables())
     total = sum(elements.values())
-    # Rows, blinded rows and codewords; the fraction tree over K, numerators and denominators, all layers; the
-    # rest.
-    memory = total * 8 * (2 + (1 << parameters.blowup_bits)) + (1 << (entries - 1).bit_length()) * 90 + (350 << 20)
+    # Integers, rows and codewords; of the fractions' tree over K the layers from the third on, and the leaves after
+    # their first fold; the rest.
+    memory = total * 8 * (2 + (1 << parameters.blowup_bits)) + entries * 50 + (350 << 20)
     return Plan(
         elements=elements,
         lookups=lookups,

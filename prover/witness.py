@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from verifier.tables import SLOPE_BITS, second_column
 from .activations import activate, chain
 from .backends import host
 from .backends.interface import Backend, Table
+from .backends.threads import spread
 from .errors import WitnessUnsatisfied
 from .loss import cross_entropy
 from .trainer import State, Trace, public_state
@@ -185,7 +186,7 @@ def derived_integers(trace: Trace, relation: Relation) -> dict[str, Integers]:
 def evaluate_form(form: Form, tensors: Mapping[str, Integers]) -> Integers:
     """A linear form over integer tensors."""
     first, (name,) = form.terms[0]
-    out: Integers = first * tensors[name]
+    out: Integers = tensors[name] if first == 1 else first * tensors[name]
     for coefficient, (name,) in form.terms[1:]:
         out = out + coefficient * tensors[name]
     return out
@@ -201,13 +202,19 @@ def counted(relation: Relation, lookup: Lookup) -> Integers:
 
 def lookup_rows(relation: Relation, lookup: Lookup, tensors: Mapping[str, Integers], strict: bool) -> Integers:
     """Table rows that a column's counted entries stand in. Entries outside their table are an error, or left out."""
-    inside = counted(relation, lookup) == 1
-    rows: Integers = (evaluate_form(lookup.x, tensors) + lookup.shift)[inside]
-    bad = (rows < 0) | (rows >= 1 << lookup.table.bits)
+    inside: Any = counted(relation, lookup) == 1 if lookup.masked else slice(None)
+    rows: Integers = evaluate_form(lookup.x, tensors)[inside]
+    rows = rows + lookup.shift if lookup.shift else rows
+    size = 1 << lookup.table.bits
+    if lookup.y is None and rows.size and rows.min() >= 0 and rows.max() < size:
+        return rows
+    bad = (rows < 0) | (rows >= size)
     if lookup.y is not None:
         wanted = np.array(second_column(lookup.table), dtype=np.int64)
         bad |= evaluate_form(lookup.y, tensors)[inside] != wanted[np.where(bad, 0, rows)]
-    if bad.any() and strict:
+    if not bad.any():
+        return rows
+    if strict:
         place = int(np.flatnonzero(bad)[0])
         raise WitnessUnsatisfied(
             f"{lookup.name}: row {int(rows[place])} at entry {place} is not in {lookup.table.name}"
@@ -248,10 +255,13 @@ def build_witness(
     derived: Mapping[str, Integers],
     strict: bool = True,
     seed: bytes = bytes(32),
+    tables: Mapping[str, Table] | None = None,
 ) -> Witness:
     """All tables of a proof from the padded integers of every committed and derived tensor; `seed` is the first
-    state's, where that is public."""
-    tensors = {name: backend.field(values) for name, values in integers.items()}
+    state's, where that is public. `tables` are tensors that are in the field already, of non-negative integers."""
+    tables = tables or {}
+    tensors = dict(tables) | _to_fields(backend, integers)
+    integers = dict(integers) | {name: backend.host(table).view(np.int64) for name, table in tables.items()}
     tensors |= count_lookups(backend, relation, integers, strict)
     states: dict[str, Table] = {}
     velocities: dict[str, Table] = {}
@@ -261,8 +271,19 @@ def build_witness(
             first = public_state(relation.parameters, seed)
             values = (first.biases if history.rows is None else first.weights)[history.layer]
             states[name] = backend.field(pad(values, axes))
-        for tables, state in ((states, history.initial), (velocities, history.velocity)):
+        for kept, state in ((states, history.initial), (velocities, history.velocity)):
             if state is not None:
-                tables[name] = backend.field(_state_values(state, integers, axes))
+                kept[name] = backend.field(_state_values(state, integers, axes))
     ordered = {name: tensors[name] for name in relation.tensors}
-    return Witness(ordered, {name: backend.field(values) for name, values in derived.items()}, states, velocities)
+    return Witness(ordered, _to_fields(backend, derived), states, velocities)
+
+
+def _to_fields(backend: Backend, integers: Mapping[str, Integers]) -> dict[str, Table]:
+    """`backend.field` of each, several at a time."""
+    names, out = list(integers), dict[str, Table]()
+
+    def work(_: int, start: int, stop: int) -> None:
+        out.update({name: backend.field(integers[name]) for name in names[start:stop]})
+
+    spread(len(names), 1, work)
+    return out

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
+from .arithmetic import Arithmetic
 from .channel import ReadingChannel
 from .commitment import code_of, group_rows
 from .display import Sheet
@@ -71,12 +72,14 @@ def verify(
     expect_statement: bytes | None = None,
     expect_parameters: bytes | None = None,
     model: bytes | None = None,
+    arithmetic: Arithmetic | None = None,
 ) -> Verdict:
     """Checks a proof file against a statement file; returns only if the proof is valid.
 
     `minimum_security` is in bits (the command line offers 128 and 100; less is for tests). The expected digests pin
     what the caller wants proven: a valid proof of a statement the prover chose means nothing by itself. `model` is the
-    weights file that a statement of the task "model" speaks of.
+    weights file that a statement of the task "model" speaks of. `arithmetic` replaces the plain one; the verdict is
+    then as good as its numbers.
     Errors: MalformedStatement, MalformedProof, MalformedWeights, FileNeeded, StatementMismatch, ParametersUnsafe,
     RejectedProof.
     Not checked, and the caller's to judge: that the committed data are good or complete, and that the initial state
@@ -95,6 +98,7 @@ def verify(
         minimum_security=minimum_security,
         allow_transparent=allow_transparent,
         model=model,
+        arithmetic=arithmetic,
     )
 
 
@@ -106,6 +110,7 @@ def verify_relation(
     minimum_security: int = DEFAULT_SECURITY,
     allow_transparent: bool = False,
     model: bytes | None = None,
+    arithmetic: Arithmetic | None = None,
 ) -> Verdict:
     """Checks a proof of the relation that `relation_of` makes of a statement, for relations that no task names.
 
@@ -129,6 +134,7 @@ def verify_relation(
     if weights:
         relation = with_file(relation, weights)
     channel = ReadingChannel(parameters.zero_knowledge, body)
+    channel.arithmetic = arithmetic or channel.arithmetic
     converse(channel, claim, relation, shape.code, shape.pads)
     channel.close()
     return Verdict(claim, digest, parameters.digest(), shape.error, parameters.zero_knowledge)

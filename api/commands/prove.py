@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +14,7 @@ import typer
 
 import verifier
 from prover.check import check_run
+from prover.commitment import Committed
 from prover.errors import ProverError
 from prover.files import write_atomic
 from prover.plan import plan_run
@@ -140,7 +141,10 @@ def prove(
         ledger.require([segment.statement for segment in pending])
         shown.stage("read the run")
         trainer = chains.Trainer(run, segments) if pending else None
-        made = [_prove_segment(run, segment, segments, trainer, ledger, out, shown) for segment in pending if trainer]
+        made, kept = [], dict[str, Committed]()
+        for segment in pending if trainer else []:
+            kept = _still_valid(kept, segment)
+            made.append(_prove_segment(run, segment, segments, trainer, ledger, out, shown, kept))
     if len(segments) > 1:
         _report_chain(run, segments, made, shown, as_json)
     else:
@@ -174,6 +178,13 @@ def _verify(statement: Statement, proof: bytes) -> Verdict:
     return verifier.verify(statement.to_bytes(), proof, minimum_security=LEAST_SECURITY, allow_transparent=not hiding)
 
 
+def _still_valid(kept: Mapping[str, Committed], segment: Segment) -> dict[str, Committed]:
+    """What the proof of one segment leaves for another: the data, and its last state as the first one of the next."""
+    found = {"data": kept.get("data"), "initial": kept.get("final")}
+    roots = {"data": segment.statement.data_root, "initial": segment.statement.initial_root}
+    return {name: group for name, group in found.items() if group is not None and group.root == roots[name]}
+
+
 def _prove_segment(
     run: Path,
     segment: Segment,
@@ -182,6 +193,7 @@ def _prove_segment(
     ledger: slots.Ledger,
     out: Path | None,
     shown: Stages,
+    kept: dict[str, Committed],
 ) -> tuple[Verdict, int]:
     """Proves, checks, counts and publishes one segment; its verdict and the bytes of its proof."""
     statement, before, stages_before = segment.statement, shown.total(), dict(shown.seconds)
@@ -191,7 +203,8 @@ def _prove_segment(
         found = trainer.run(segment, shown.counter(statement.parameters.steps))
         backend = default_backend()
         shown.stage("witness")
-        job = assemble(backend, statement, found.inputs, found.targets, found.trace, found.blindings, LEAST_SECURITY)
+        opened = found.blindings
+        job = assemble(backend, statement, found.inputs, found.targets, found.trace, opened, LEAST_SECURITY, kept)
         proof = make_proof(job, backend, progress=shown.stage)
         shown.stage("check the proof")
         try:

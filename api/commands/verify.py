@@ -42,6 +42,7 @@ def verify(
     model: Annotated[
         Path | None, typer.Option("--model", help="The weights file that a statement of open-model speaks of.")
     ] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Compute with the prover's kernels: the same verdict.")] = False,
     as_json: Json = False,
 ) -> None:
     """Check a proof. Exit 0: valid; 1: invalid; 3: malformed; 5: not the expected parameters or statement."""
@@ -61,7 +62,7 @@ def verify(
     if run not in (None, found):
         raise verifier.StatementMismatch(f"the run is {found.hex()}, expected {expect_run}")
     start = time.perf_counter()
-    bits, last, hiding, steps = _judge(files, security, transparent, pinned, params, weights)
+    bits, last, hiding, steps = _judge(files, security, transparent, pinned, params, weights, fast)
     spent = time.perf_counter() - start
     # Parameters alone leave data, first state and nonce, and with them the batch order, to the prover.
     is_pinned = pinned is not None or run is not None
@@ -136,8 +137,14 @@ def _judge(
     statement: bytes | None,
     params: bytes | None,
     model: bytes | None = None,
+    fast: bool = False,
 ) -> tuple[float, Verdict, bool, int]:
     """Bits of the whole, the verdict on the last segment, whether every segment hides its witness, and all steps."""
+    arithmetic = None
+    if fast:
+        from prover.fast_verify import FastArithmetic  # kernels take seconds to load
+
+        arithmetic = FastArithmetic()
     if len(files) == 1:
         verdict = verifier.verify(
             *files[0],
@@ -146,10 +153,13 @@ def _judge(
             expect_statement=statement,
             expect_parameters=params,
             model=model,
+            arithmetic=arithmetic,
         )
         return verdict.security_bits, verdict, verdict.zero_knowledge, verdict.statement.parameters.steps
     try:
-        chain = verify_chain(files, minimum_security=security, allow_transparent=transparent)
+        chain = verify_chain(
+            files, minimum_security=security, allow_transparent=transparent, arithmetic=arithmetic
+        )
     except verifier.VerifierError as error:
         if files.current is None or str(error).startswith("segment "):
             raise
