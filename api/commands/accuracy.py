@@ -16,7 +16,7 @@ from prover.prove import prove as make_proof
 from verifier.check import LEAST_SECURITY
 
 from .. import chains, runs, slots, training
-from ..backend import default_backend
+from ..backend import Choice, choose_backend
 from ..console import Json, answer, seconds, size, stages
 from .prove import Folder
 
@@ -32,6 +32,7 @@ def prove_accuracy(
     out: Annotated[Path, typer.Option("--out", help="The folder to make, for statement.json and proof.zkp.")],
     label: Annotated[str | None, typer.Option(help="Label column. Default: as in training.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an earlier folder.")] = False,
+    backend: Choice = "auto",
     as_json: Json = False,
 ) -> None:
     """Prove how many of the samples the run's final model classifies correctly; only the count is shown.
@@ -49,10 +50,11 @@ def prove_accuracy(
         inputs, targets = training.to_integers(settings, p, loaded)
         blinding = chains.final_blinding(run, segments)
         shown.stage("commit the samples")
-        backend, state = default_backend(), runs.read_final(run, p)
-        job = accuracy_job(backend, trained, state, blinding, inputs, targets, LEAST_SECURITY)
+        chosen, state = choose_backend(backend), runs.read_final(run, p)
+        job = accuracy_job(chosen.backend, trained, state, blinding, inputs, targets, LEAST_SECURITY)
         ledger.require([job.statement])
-        proof = make_proof(job, backend, progress=shown.stage)
+        chosen.check(job.statement)
+        proof = make_proof(job, chosen.backend, progress=shown.stage)
         shown.stage("check the proof")
         try:
             hiding = p.zero_knowledge
