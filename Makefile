@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.zkgrad-setup
 
-.PHONY: setup check test test-services browser docs soak demo bench clean
+.PHONY: setup check test test-services test-gpu kernels browser docs soak demo bench clean
 
 setup: $(STAMP)
 
@@ -36,6 +36,19 @@ browser: setup
 # The documentation, into site/. Fetches nothing, and neither do its pages.
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Compiles the GPU kernels for both architectures that are named; nothing is run. A missing compiler is said, not an error.
+kernels:
+	@if command -v nvcc > /dev/null; then \
+	  for arch in sm_80 sm_90; do \
+	    nvcc -std=c++17 -arch=$$arch -Werror all-warnings -cubin -o /dev/null prover/backends/kernels.cu || exit 1; \
+	    echo "kernels compile for $$arch" >&2; \
+	  done; \
+	else echo "nvcc is not installed: the GPU kernels were compiled for the host only, by the tests" >&2; fi
+
+# On a machine with a CUDA device: every kernel and whole proofs against the CPU. A skip is a failure here.
+test-gpu: setup
+	$(BIN)/python -m pytest tests/gpu -m gpu --strict-markers -p tests.no_skips
 
 # Long mutation tests, hours rather than minutes.
 soak: setup

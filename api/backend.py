@@ -2,12 +2,48 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from prover.backends.interface import Backend
+from prover.errors import DeviceUnavailable, OutOfMemory
+from prover.plan import plan, steps_that_fit
+from verifier.statement import Statement
+
+from .console import UsageError, say
 
 _SHARE = 0.6  # of what is free: plans are estimates, and the machine has others to serve
+_DEVICE_SHARE = 0.9  # of a GPU's memory, which few share
+Choice = Annotated[str, typer.Option("--backend", help="auto, cpu or gpu. auto takes a GPU if one is there.")]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A backend by name, and the bytes of a GPU's memory that a proof may take, if it is one."""
+
+    backend: Backend
+    name: str
+    memory: int | None = None
+
+    def check(self, statement: Statement) -> None:
+        """OutOfMemory, before any work, when a proof does not fit the GPU; it names how many steps would."""
+        if self.memory is None:
+            return
+        parameters, samples = statement.parameters, statement.samples
+        needed = plan(parameters, samples).device_bytes
+        if needed > self.memory:
+            fitting = steps_that_fit(parameters, samples, self.memory)
+            advice = f"train with --segment-steps {fitting}" if fitting else "no segment is small enough"
+            raise OutOfMemory(
+                f"a proof of {parameters.steps} steps needs about {needed >> 20} MiB on {self.name}, "
+                f"{self.memory >> 20} MiB may be used: {advice}, or use --backend cpu"
+            )
 
 
 def default_backend() -> Backend:
@@ -15,6 +51,30 @@ def default_backend() -> Backend:
     from prover.backends.cpu import BACKEND
 
     return BACKEND
+
+
+@cache
+def choose_backend(name: str) -> Chosen:
+    """The backend that --backend asks for. DeviceUnavailable when it is "gpu" and there is none."""
+    if name not in ("auto", "cpu", "gpu"):
+        raise UsageError(f"--backend {name!r}: auto, cpu or gpu")
+    if name == "gpu" or (name == "auto" and importlib.util.find_spec("cupy") is not None):
+        try:
+            found = _device()
+            say(f"computing on {found.name}")
+            return found
+        except DeviceUnavailable as error:
+            if name == "gpu":
+                raise
+            say(f"computing on the CPU: {error}")
+    return Chosen(default_backend(), "cpu")
+
+
+def _device() -> Chosen:
+    from prover.backends.gpu_cupy import open_backend
+
+    backend = open_backend()
+    return Chosen(backend, backend.device.description, int(_DEVICE_SHARE * backend.device.free_bytes()))
 
 
 def memory_for_proofs() -> int:

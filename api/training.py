@@ -199,8 +199,11 @@ def _scaling(options: Options, data: Dataset) -> Scaling:
     return dataclasses.replace(scaling, target=target)
 
 
-def begin(options: Options, backend: Backend, stages: Stages) -> Committed:
-    """Reads the data, picks parameters from a dry run, and commits data and initial state."""
+def begin(options: Options, backend: Backend, stages: Stages, device_memory: int | None = None) -> Committed:
+    """Reads the data, picks parameters from a dry run, and commits data and initial state.
+
+    `device_memory`: bytes that a proof may take of a GPU, when it is to be made there.
+    """
     widths = parse_layers(options.layers)
     draft = _draft(options, widths)
     stages.stage("read data")
@@ -216,18 +219,21 @@ def begin(options: Options, backend: Backend, stages: Stages) -> Committed:
     stages.stage("dry run")
     chosen, _ = choose_parameters(draft, initial, inputs, targets, stages.counter(draft.steps))
     stages.stage("plan")
-    parts = _segments(options, chosen, len(inputs))
+    parts = _segments(options, chosen, len(inputs), device_memory)
     stages.stage("commit data and initial state")
     statement, blindings = commit_start(backend, parts[0], inputs, targets, initial, seed=options.seed)
     return Committed(statement, parts, settings, inputs, targets, initial, dict(blindings))
 
 
-def _segments(options: Options, chosen: Parameters, samples: int) -> tuple[Parameters, ...]:
+def _segments(
+    options: Options, chosen: Parameters, samples: int, device_memory: int | None
+) -> tuple[Parameters, ...]:
     try:
         return plan_segments(
             chosen,
             samples,
             memory=memory_for_proofs(),
+            device_memory=device_memory,
             segment_steps=options.segment_steps,
             data_openings=options.data_openings,
         )
@@ -265,7 +271,9 @@ def finish(folder: Path, committed: Committed, nonce: bytes, backend: Backend, s
     p = statement.parameters
     stages.stage("train")
     count = stages.counter(p.steps)
-    trace = train(p, committed.initial, committed.inputs, committed.targets, statement.batches(), count)
+    trace = train(
+        p, committed.initial, committed.inputs, committed.targets, statement.batches(), count, backend.matmul
+    )
     stages.stage("commit final state")
     statement, blinding = commit_final(backend, statement, trace.final)
     runs.write_openings(folder, committed.blindings | {"final": blinding})

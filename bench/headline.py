@@ -178,7 +178,9 @@ def backend_of(name: str) -> Backend:
         from prover.backends import cpu
 
         return cpu.BACKEND
-    raise SystemExit(f"backend {name!r} is not built here: use --backend cpu")
+    from prover.backends.gpu_cupy import open_backend
+
+    return open_backend()
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -26,6 +26,8 @@ _SECONDS_AN_ELEMENT = 0.25e-6
 _SECONDS_A_LOOKUP = 0.6e-6
 _SECONDS_FIXED = 3.5
 
+_DEVICE_FIXED = 1 << 30  # the context of CUDA, kernels, and memory between arrays
+
 MAX_SEGMENTS = 1000  # a statement grants the data at most 1,024 openings
 MAX_STEPS = 1 << 16  # of one statement
 SPARE_OPENINGS = 3  # of the data, beyond one a segment: attempts whose proof was lost after it was counted
@@ -34,12 +36,13 @@ SPARE_OPENINGS = 3  # of the data, beyond one a segment: attempts whose proof wa
 @dataclass(frozen=True, repr=False)
 class Plan:
     """Sizes are counts, lengths bytes, times seconds on two cores. `terms` is the soundness sum in bits, by
-    term."""
+    term. `device_bytes` is what a proof takes of a GPU's memory, if it is made there."""
 
     elements: dict[str, int]
     lookups: int
     proof_bytes: int
     memory_bytes: int
+    device_bytes: int
     seconds: float
     security_bits: float
     terms: dict[str, float]
@@ -102,6 +105,7 @@ def plan(parameters: Parameters, samples: int, minimum_security: int = 1) -> Pla
         lookups=lookups,
         proof_bytes=HEADER_BYTES + shape.max_bytes,
         memory_bytes=memory,
+        device_bytes=device_bytes(total, entries, parameters.blowup_bits) + _DEVICE_FIXED,
         seconds=_SECONDS_FIXED + total * _SECONDS_AN_ELEMENT + lookups * _SECONDS_A_LOOKUP,
         security_bits=shape.bits,
         terms={label: bits_of(value) for label, value in shape.terms},
@@ -109,6 +113,16 @@ def plan(parameters: Parameters, samples: int, minimum_security: int = 1) -> Pla
         row_bits=parameters.row_bits,
         queries=shape.code.queries,
     )
+
+
+def device_bytes(elements: int, leaves: int, blowup_bits: int) -> int:
+    """What the tables of a proof take on a device at most, from the counts of committed elements and of leaves.
+
+    All along: the rows, half as much again for what follows from them, and the codewords. On top comes the larger of
+    the tree of fractions with its columns and the final merge, whose weights and combinations are over K.
+    """
+    standing = elements * 8 * (1 + (1 << blowup_bits)) + elements * 4
+    return standing + max(38 * leaves, 72 * elements)
 
 
 def plan_run(parts: Sequence[Parameters], samples: int, minimum_security: int = 1) -> Plan:
@@ -127,6 +141,7 @@ def plan_run(parts: Sequence[Parameters], samples: int, minimum_security: int = 
         lookups=sum(found.lookups for found in each),
         proof_bytes=sum(found.proof_bytes for found in each),
         memory_bytes=max(found.memory_bytes for found in each),
+        device_bytes=max(found.device_bytes for found in each),
         seconds=sum(found.seconds for found in each),
         security_bits=_added(found.security_bits for found in each),
         terms={
@@ -176,13 +191,15 @@ def plan_segments(
     samples: int,
     *,
     memory: int | None = None,
+    device_memory: int | None = None,
     segment_steps: int | None = None,
     data_openings: int | None = None,
 ) -> tuple[Parameters, ...]:
     """The run cut into segments, each with everything chosen: one segment if it fits, else the fewest that do.
 
     A segment fits if its integers cannot wrap around and its proof takes at most `memory` bytes (an estimate; None is
-    no limit). `segment_steps` asks for the fewest segments of at most so many steps instead, whatever their memory.
+    no limit), or `device_memory` bytes of a GPU if that is given. `segment_steps` asks for the fewest segments of at
+    most so many steps instead, whatever their memory.
     Errors of segments add up, so each of k promises `parameters.security_bits` + ceil(log2 k). All share their
     parameters but place, steps and rates, and so the row length, since neighbours share a commitment. The data can be
     opened once a segment and SPARE_OPENINGS times more, unless `data_openings` says otherwise.
@@ -198,10 +215,13 @@ def plan_segments(
 
     def choose(count: int) -> None:
         chosen[count] = _chosen(parameters, samples, count, data_openings)
-        needed = max(plan(part, samples).memory_bytes for part in chosen[count][:2])
-        if memory is not None and segment_steps is None and needed > memory:
+        plans = [plan(part, samples) for part in chosen[count][:2]]
+        needed, limit = max(found.memory_bytes for found in plans), memory
+        if device_memory is not None:
+            needed, limit = max(found.device_bytes for found in plans), device_memory
+        if limit is not None and segment_steps is None and needed > limit:
             raise OutOfMemory(
-                f"a proof of {chosen[count][0].steps} steps needs about {needed >> 20} MiB of memory, {memory >> 20} "
+                f"a proof of {chosen[count][0].steps} steps needs about {needed >> 20} MiB of memory, {limit >> 20} "
                 "MiB may be used: use smaller batches or layers, or insist on a length with --segment-steps"
             )
 
@@ -228,6 +248,14 @@ def _bounded(parameters: Parameters, least: int) -> tuple[Parameters, int]:
         raise refused or ParametersUnsafe("no number of segments fits")
     fewest = min(found.values())
     return next(candidate for candidate, count in found.items() if count == fewest), fewest
+
+
+def steps_that_fit(parameters: Parameters, samples: int, device_memory: int) -> int:
+    """How many steps a proof may have to fit a device, by halving; 0 if not even one does."""
+    steps = parameters.steps
+    while steps and plan(part_of(parameters, 0, steps), samples).device_bytes > device_memory:
+        steps //= 2
+    return steps
 
 
 def _chosen(parameters: Parameters, samples: int, count: int, data_openings: int | None) -> tuple[Parameters, ...]:

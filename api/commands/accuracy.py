@@ -13,7 +13,7 @@ from prover.model_io import load_data
 from verifier.check import LEAST_SECURITY
 
 from .. import chains, publish, runs, slots
-from ..backend import default_backend
+from ..backend import Choice, choose_backend
 from ..console import Json, answer, stages
 from .prove import Folder
 
@@ -32,6 +32,7 @@ def prove_accuracy(
     out: Out,
     label: Annotated[str | None, typer.Option(help="Label column. Default: as in training.")] = None,
     replace: Replace = False,
+    backend: Choice = "auto",
     as_json: Json = False,
 ) -> None:
     """Prove how many of the samples the run's final model classifies correctly; only the count is shown.
@@ -49,9 +50,10 @@ def prove_accuracy(
         inputs, targets = settings.scaling.integers(loaded, p)
         blinding = chains.final_blinding(run, segments)
         shown.stage("commit the samples")
-        backend, state = default_backend(), runs.read_final(run, p)
-        job = accuracy_job(backend, trained, state, blinding, inputs, targets, LEAST_SECURITY)
-        result = publish.publish(job, backend, ledger, folder, shown)
+        chosen, state = choose_backend(backend), runs.read_final(run, p)
+        job = accuracy_job(chosen.backend, trained, state, blinding, inputs, targets, LEAST_SECURITY)
+        chosen.check(job.statement)
+        result = publish.publish(job, chosen.backend, ledger, folder, shown)
     counts = {"correct": job.statement.correct or 0, "samples": job.statement.samples}
     result = counts | result | publish.places(out, run, [trained], shown)
     what = f"that {counts['correct']} of {counts['samples']} samples are classified correctly"

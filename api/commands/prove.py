@@ -26,7 +26,7 @@ from verifier.statement import Statement
 from verifier.training import training_relation
 
 from .. import chains, runs, slots
-from ..backend import default_backend
+from ..backend import Choice, Chosen, choose_backend
 from ..chains import Segment
 from ..console import Json, Stages, UsageError, answer, say, seconds, size, stages
 from ..manifest import MANIFEST, proof_digest
@@ -60,7 +60,7 @@ def plan(run: Folder, as_json: Json = False) -> None:
     lines = [
         f"segments  {cut_text(statements)}{_why(statements)}",
         f"time      about {seconds(found.seconds)} on two cores (estimate)",
-        f"memory    about {size(found.memory_bytes)} (estimate)",
+        f"memory    about {size(found.memory_bytes)}; of a GPU about {size(found.device_bytes)} (estimates)",
         f"proof     at most {size(found.proof_bytes)}{' in all' if len(parts) > 1 else ''}",
         f"work      {sum(found.elements.values()):,} committed elements, {found.lookups:,} lookups",
         f"security  2^-{found.security_bits:.1f} in all, by term:",
@@ -124,6 +124,7 @@ def prove(
     out: Annotated[
         Path | None, typer.Option(help="Where the proof goes; - for stdout. Default: into RUN. Not for segments.")
     ] = None,
+    backend: Choice = "auto",
     as_json: Json = False,
 ) -> None:
     """Prove a trained run in zero knowledge, check each proof, and write it; segments that are proven are kept."""
@@ -139,12 +140,15 @@ def prove(
         segments = chains.read_segments(run)
         pending = [segment for segment in segments if not _is_proven(run, segment)]
         ledger.require([segment.statement for segment in pending])
+        chosen = choose_backend(backend)
+        for segment in pending:
+            chosen.check(segment.statement)
         shown.stage("read the run")
         trainer = chains.Trainer(run, segments) if pending else None
         made, kept = [], dict[str, Committed]()
         for segment in pending if trainer else []:
             kept = _still_valid(kept, segment)
-            made.append(_prove_segment(run, segment, segments, trainer, ledger, out, shown, kept))
+            made.append(_prove_segment(run, segment, segments, trainer, ledger, out, chosen, shown, kept))
     if len(segments) > 1:
         _report_chain(run, segments, made, shown, as_json)
     else:
@@ -192,6 +196,7 @@ def _prove_segment(
     trainer: chains.Trainer,
     ledger: slots.Ledger,
     out: Path | None,
+    chosen: Chosen,
     shown: Stages,
     kept: dict[str, Committed],
 ) -> tuple[Verdict, int]:
@@ -201,10 +206,10 @@ def _prove_segment(
         if len(segments) > 1:
             shown.stage("train again")
         found = trainer.run(segment, shown.counter(statement.parameters.steps))
-        backend = default_backend()
         shown.stage("witness")
         opened = found.blindings
-        job = assemble(backend, statement, found.inputs, found.targets, found.trace, opened, LEAST_SECURITY, kept)
+        backend, inputs, targets = chosen.backend, found.inputs, found.targets
+        job = assemble(backend, statement, inputs, targets, found.trace, opened, LEAST_SECURITY, kept)
         proof = make_proof(job, backend, progress=shown.stage)
         shown.stage("check the proof")
         try:

@@ -15,7 +15,7 @@ from verifier.parameters import BILLION
 from verifier.statement import ACTIVATIONS, Parameters, Statement
 
 from .. import chains, runs, training
-from ..backend import default_backend
+from ..backend import Choice, choose_backend
 from ..console import Json, Stages, UsageError, answer, seconds, stages
 from ..manifest import MANIFEST
 from ..training import Options, Trained
@@ -136,6 +136,7 @@ def train(
     replace: Replace = False,
     nonce: Nonce = None,
     committed: FromCommitted = None,
+    backend: Choice = "auto",
     as_json: Json = False,
 ) -> None:
     """Train in exact integers and write a run folder: statement, trace, weights, openings."""
@@ -143,8 +144,9 @@ def train(
     if committed is not None:
         if data is not None or layers is not None or out is not None:
             raise UsageError("--committed goes without --data, --layers and --out: the folder has them")
+        chosen = choose_backend(backend)
         with stages() as shown:
-            run = training.finish(committed, training.read_committed(committed), drawn, default_backend(), shown)
+            run = training.finish(committed, training.read_committed(committed), drawn, chosen.backend, shown)
         chains.remove_drafts(committed)
         report(committed, run, runs.read_settings(committed), shown, as_json)
         return
@@ -176,11 +178,11 @@ def train(
         state_openings=state_openings,
         transparent=transparent,
     )
-    target_folder = _folder(out)
+    target_folder, chosen = _folder(out), choose_backend(backend)
     with stages() as shown, runs.new_folder(target_folder, replace) as folder:
-        start = training.begin(options, default_backend(), shown)
+        start = training.begin(options, chosen.backend, shown, chosen.memory)
         training.write_committed(folder, start, draft=False)
-        run = training.finish(folder, start, drawn, default_backend(), shown)
+        run = training.finish(folder, start, drawn, chosen.backend, shown)
     report(target_folder, run, start.settings, shown, as_json)
 
 
@@ -213,6 +215,7 @@ def commit(
     transparent: Transparent = False,
     out: Out = None,
     replace: Replace = False,
+    backend: Choice = "auto",
     as_json: Json = False,
 ) -> None:
     """Commit data and initial weights before training, so that an auditor can draw the batch order."""
@@ -244,9 +247,9 @@ def commit(
         state_openings=state_openings,
         transparent=transparent,
     )
-    target_folder = _folder(out)
+    target_folder, chosen = _folder(out), choose_backend(backend)
     with stages() as shown, runs.new_folder(target_folder, replace) as folder:
-        start = training.begin(options, default_backend(), shown)
+        start = training.begin(options, chosen.backend, shown, chosen.memory)
         training.write_committed(folder, start, draft=True)
     s = start.statement
     result = {

@@ -205,3 +205,11 @@ def all_cases() -> list[Case]:
            *(products(*sizes) for sizes in ((1, 1, 1, 30, 30), (64, 16, 64, 12, 12), (65, 40, 66, 13, 40),
                                             (3, 1000, 5, 25, 25), (7, 9, 8, 28, 28), (5, 64, 130, 45, 9)))]
     return out
+
+
+def on_device() -> list[Case]:
+    """Sizes that fill a device, too long for the emulation."""
+    n = 1 << 20
+    return [elementwise(n + 1), sums(n + 1), multilinear(n + 2), eq(20), batching(1 << 10, 1 << 10), layers(n + 2),
+            rounds(1 << 18, 77, 19), codes(16, 40, 200, 4), codes(18, 3, 200, 2), hashes(10_000, 9), tree(1 << 16),
+            counts(1 << 18), products(64, 1024, 1024, 13, 30), products(1024, 64, 1024, 12, 13)]

@@ -11,6 +11,7 @@ import hashlib
 import struct
 import subprocess
 import tempfile
+import weakref
 from contextlib import nullcontext
 from functools import cache
 from itertools import pairwise
@@ -72,7 +73,7 @@ class EmulatedDevice(Device):
     def __init__(self, order: int = 0) -> None:
         self.order = order
         self.launched: dict[str, int] = {}
-        self.downloaded = 0
+        self.downloaded = self.live = self.peak = 0
         self.record: list[bytes] | None = None
 
     def launch(self, kernel, blocks, arguments, *, parts=1, threads=THREADS, shared_words=0):
@@ -88,6 +89,25 @@ class EmulatedDevice(Device):
         if self.record is not None:
             self.record.append(_recorded(kernel, (blocks, parts, threads, shared_words), arguments, arrays, before))
 
+    def _counted(self, array):
+        """Counts an array's bytes for as long as it or a view of it lives."""
+        self.live += array.nbytes
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(array, self._dropped, array.nbytes)
+        return array
+
+    def _dropped(self, count):
+        self.live -= count
+
+    def upload(self, array):
+        return self._counted(super().upload(array))
+
+    def zeros(self, shape, dtype=np.uint64):
+        return self._counted(super().zeros(shape, dtype))
+
+    def contiguous(self, array):
+        return array if array.flags.c_contiguous else self._counted(super().contiguous(array))
+
     def download(self, array):
         self.downloaded += array.nbytes
         return array.copy()
@@ -102,7 +122,7 @@ class EmulatedDevice(Device):
         return nullcontext()
 
     def empty(self, shape, dtype=np.uint64):
-        out = np.empty(tuple(shape), dtype)
+        out = self._counted(np.empty(tuple(shape), dtype))
         out.view(np.uint8).reshape(-1)[:] = NOISE
         return out
 

@@ -9,9 +9,13 @@ import pytest
 from prover import leaves, proving
 from prover.backends import cpu
 from prover.backends.gpu import GpuBackend
+from prover.plan import device_bytes, plan
 from prover.randomness import SeededRandomness
 from tests import support
 from tests.support import forge, preset
+from verifier.parameters import Parameters
+from verifier.statement import Statement
+from verifier.training import training_relation
 
 from .emulation import EmulatedDevice
 
@@ -59,6 +63,23 @@ def test_same_bytes_with_leaves_as_columns(device: EmulatedDevice, monkeypatch: 
     monkeypatch.setattr(backend, "slice_length", 16)
     assert proving.prove(forged.job, backend, SeededRandomness(b"slices")) == expected
     assert {"leaf_layer", "leaf_round"} <= set(device.launched)
+
+
+@pytest.mark.parametrize("hiding", [True, False])
+def test_the_plan_of_memory_holds(hiding: bool, device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tables of a proof take at most what is planned, and not much less. The pads of a small proof weigh more than
+    its tables, so that they are left some room here."""
+    monkeypatch.setattr(support, "cpu", GpuBackend(device))
+    forge(preset(zero_knowledge=hiding, **WIDER))
+    p = preset(**WIDER)
+    found = plan(p, 10)
+    leaves = found.lookups + sum(1 << table.bits for table in training_relation(_statement(p)).tables())
+    planned = device_bytes(sum(found.elements.values()), leaves, p.blowup_bits)
+    assert planned / 4 < device.peak <= planned + hiding * (1 << 20)
+
+
+def _statement(p: Parameters) -> Statement:
+    return Statement(p, 10, *[bytes(32)] * 5)
 
 
 def test_little_is_read_back(device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
