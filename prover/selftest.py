@@ -6,7 +6,7 @@ import numpy as np
 
 from .backends.interface import Backend
 from .choose import choose_parameters, choose_rows, draft_parameters, initial_state, one_hot
-from .prove import prove
+from .proving import prove
 from .randomness import SeededRandomness
 from .session import assemble, commit_final, commit_start
 from .trainer import train

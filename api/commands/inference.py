@@ -15,7 +15,7 @@ from verifier.check import LEAST_SECURITY
 from verifier.statement import Parameters, Statement
 
 from .. import chains, publish, runs, slots
-from ..backend import default_backend
+from ..backend import Choice, choose_backend
 from ..chains import Segment
 from ..console import Json, UsageError, answer, stages
 from .accuracy import Out, Replace
@@ -42,6 +42,7 @@ def prove_inference(
     ] = False,
     reveal: Annotated[str, typer.Option(help="outputs: all of them. classes: the largest one's number.")] = "outputs",
     replace: Replace = False,
+    backend: Choice = "auto",
     as_json: Json = False,
 ) -> None:
     """Prove what the run's final model gives for samples: all outputs, or the classes and nothing else.
@@ -62,9 +63,9 @@ def prove_inference(
         inputs, standing = _samples(run, segments, p, data)
         blinding = chains.final_blinding(run, segments)
         shown.stage("commit the samples")
-        backend, state = default_backend(), runs.read_final(run, p)
+        chosen, state = choose_backend(backend), runs.read_final(run, p)
         job = inference_job(
-            backend,
+            chosen.backend,
             trained,
             state,
             blinding,
@@ -74,7 +75,8 @@ def prove_inference(
             data=standing,
             minimum_security=LEAST_SECURITY,
         )
-        result = publish.publish(job, backend, ledger, folder, shown)
+        chosen.check(job.statement)
+        result = publish.publish(job, chosen.backend, ledger, folder, shown)
     result = _told(job.statement) | result | publish.places(out, run, [trained], shown)
     what = f"the {reveal} that the model gives for {job.statement.samples} samples"
     answer(result, publish.written(what, result, out, shown), as_json)

@@ -13,7 +13,7 @@ from verifier.check import LEAST_SECURITY
 from verifier.weights import MAX_MODEL
 
 from .. import chains, publish, runs, slots
-from ..backend import default_backend
+from ..backend import Choice, choose_backend
 from ..console import Json, answer, stages
 from ..reading import read_limited
 from .accuracy import Out, Replace
@@ -32,6 +32,7 @@ def open_model(
         Path | None, typer.Option("--model", help="The weights file that the other side holds. Default: the run's own.")
     ] = None,
     replace: Replace = False,
+    backend: Choice = "auto",
     as_json: Json = False,
 ) -> None:
     """Prove that a file of exact integers, weights_int.safetensors, is the run's committed final model.
@@ -46,9 +47,10 @@ def open_model(
         shown.stage("read the weights")
         file = read_limited(place, MAX_MODEL)
         state, blinding = runs.read_final(run, trained.parameters), chains.final_blinding(run, segments)
-        backend = default_backend()
-        job = model_job(backend, trained, state, blinding, file, LEAST_SECURITY)
-        result = publish.publish(job, backend, ledger, folder, shown, file)
+        chosen = choose_backend(backend)
+        job = model_job(chosen.backend, trained, state, blinding, file, LEAST_SECURITY)
+        chosen.check(job.statement)
+        result = publish.publish(job, chosen.backend, ledger, folder, shown, file)
     result = {"model": str(place), "file": f"sha256:{hashlib.sha256(file).hexdigest()}"} | result
     result |= publish.places(out, run, [trained], shown)
     what = f"that {place} is the committed model"
