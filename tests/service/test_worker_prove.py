@@ -287,6 +287,7 @@ serve.serve(int(sys.argv[2]))
 """
 
 
+@pytest.mark.services
 def test_the_process_of_a_job_reaches_no_file_no_network_and_no_other_process(make_store, tmp_path, run, monkeypatch):
     if not landlock.version():
         pytest.fail("this kernel has no Landlock (5.13 and newer have it); jobs run without it, this test cannot")
