@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+import sys
 from collections.abc import Sequence
 
 _CREATE, _ADD_RULE, _RESTRICT = 444, 445, 446
@@ -25,6 +26,8 @@ READ = _EXECUTE | _READ_FILE | _READ_DIR
 
 def version() -> int:
     """The kernel's version of Landlock; 0 when there is none."""
+    if sys.platform != "linux":
+        return 0
     found: int = ctypes.CDLL(None).syscall(_CREATE, None, 0, _VERSION)
     return max(0, found)
 
