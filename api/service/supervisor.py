@@ -90,7 +90,8 @@ class Attempt:
         settings = self._store.settings
         here, there = pair()
         output = max(settings.max_reply_bytes, settings.max_proof_bytes)
-        arguments = [_ROOT, there.fileno(), os.getpid(), settings.worker_memory_bytes, output]
+        cache = settings.numba_cache.absolute() if settings.numba_cache else ""
+        arguments = [_ROOT, there.fileno(), os.getpid(), settings.worker_memory_bytes, output, cache]
         with there:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", str(_CHILD), *map(str, arguments)],
@@ -257,7 +258,6 @@ class Attempt:
             "payload": self._lease.payload,
             "statements": [s.to_bytes().decode("ascii") for s in self._statements],
             "finished": leases.finished_segments(self._store, self._lease),
-            "numba_cache": str(settings.numba_cache.absolute()) if settings.numba_cache else "",
             "verify_seconds": settings.verify_seconds,
             "verify_memory": settings.verify_memory_bytes,
             "seconds": settings.job_seconds,

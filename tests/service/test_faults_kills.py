@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import random
@@ -77,8 +78,9 @@ def kill_while_working(store, seed: int, kills: int, more: Callable[[], None]) -
 def strike(what: str, worker: subprocess.Popen[bytes], child: int, running: list[subprocess.Popen[bytes]]) -> str:
     """Kills a worker, or its job's process if that is still there."""
     if what == "job" and child in descendants(worker.pid):
-        os.kill(child, signal.SIGKILL)
-        return what
+        with contextlib.suppress(ProcessLookupError):  # it may have ended by itself a moment ago
+            os.kill(child, signal.SIGKILL)
+            return what
     children = descendants(worker.pid)
     running.remove(worker)
     worker.kill()
