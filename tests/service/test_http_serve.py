@@ -98,8 +98,31 @@ def test_what_was_proven_is_read_by_people_and_by_an_auditor(server, trained):
             assert report.status_code == 200 and found["digest"] in report.text
             assert "sandbox allow-scripts" in report.headers["content-security-policy"]
             assert "VALID" not in report.text
-        assert client.delete(place).status_code == 204
+        share = client.get("/v1/shares").json()[0]["id"]
+        assert client.delete(f"/v1/shares/{share}").json()["revoked"]
         assert client.get(f"{shared}/report").status_code == 404
+
+
+@pytest.mark.parametrize("parts", [4, pytest.param(128, marks=pytest.mark.soak)])
+def test_a_large_upload_takes_little_memory(server, parts):
+    """Parts of 64 MiB each; the most that the server's process had in memory grows by less than one of them."""
+    status = Path(f"/proc/{server.process.pid}/status")
+
+    def most() -> int:
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) << 10
+
+    def part():
+        for _ in range(64):
+            yield bytes(1 << 20)
+
+    with connect(server.url) as client:
+        place = client.post("/v1/uploads", json={"kind": "other", "size": parts << 26}).headers["location"]
+        before = most()
+        headers = {"content-type": "application/octet-stream", "content-length": str(1 << 26)}
+        for number in range(1, parts + 1):
+            assert client.put(f"{place}/parts/{number}", content=part(), headers=headers).status_code == 200
+        assert most() - before < 64 << 20
+        assert client.delete(place).status_code == 204
 
 
 def test_the_command_line_client(server, trained, capsys, monkeypatch):
