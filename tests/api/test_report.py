@@ -83,7 +83,8 @@ def check_harmless(text: str, links: int = 0) -> Page:
 def chain(tmp_path_factory) -> Path:
     """A proven run of two segments; a rate so low that no batch order leaves the ranges of the dry run."""
     folder = tmp_path_factory.mktemp("chain")
-    options = [*TRAIN[:4], "--steps", "4", "--lr", "0.0029296875", "--loss", "ce", *TRAIN[8:14], "--segment-steps", "2"]
+    rate = ("--steps", "4", "--lr", "0.0029296875", "--loss", "mse")
+    options = [*TRAIN[:4], *rate, *TRAIN[8:14], "--segment-steps", "2"]
     table = write_table(folder / "table.csv")
     assert command(["train", "--data", str(table), *options, "--out", str(folder / "run")]) == 0
     assert command(["prove", str(folder / "run")]) == 0
@@ -185,6 +186,12 @@ def test_the_loss_is_absent_unless_disclosed(cli, proven, tmp_path):
         assert ("WARNING" in cli.err) is wanted
 
 
+def plain_loss(output, target, loss: str) -> float:
+    if loss == "mse":
+        return sum((o - t) ** 2 for o, t in zip(output, target, strict=True)) / 2
+    return np.log(np.exp(output).sum()) - output @ target
+
+
 def test_the_curve_is_that_of_the_run(proven, chain):
     """Against the losses written out in floats: from the stored trace, and for a chain from its first batch."""
     run = proven / "run"
@@ -194,8 +201,8 @@ def test_the_curve_is_that_of_the_run(proven, chain):
     found = loss_curve(run)
     for step in range(p.steps):
         outputs = trace.Y[-1][step] / 2**p.activation_bits
-        wanted = np.mean([np.sum((o - targets[k]) ** 2) / 2 for o, k in zip(outputs, s.batches()[step], strict=True)])
-        assert found[step] == pytest.approx(wanted)
+        wanted = [plain_loss(o, targets[k], p.loss) for o, k in zip(outputs, s.batches()[step], strict=True)]
+        assert found[step] == pytest.approx(np.mean(wanted))
     segment = chain / "segments" / "000"
     s = statement_of(segment)
     p, (inputs, targets) = s.parameters, runs.read_data(chain)
@@ -205,7 +212,7 @@ def test_the_curve_is_that_of_the_run(proven, chain):
     for k in s.batches()[0]:
         hidden = np.maximum(inputs[k] / a @ (state.weights[0] / w) + state.biases[0] / w, 0)
         logits = hidden @ (state.weights[1] / w) + state.biases[1] / w
-        losses.append(np.log(np.exp(logits).sum()) - logits @ targets[k])
+        losses.append(plain_loss(logits, targets[k], p.loss))
     assert len(found) == 4 and found[0] == pytest.approx(np.mean(losses), abs=0.1)
 
 
