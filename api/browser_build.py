@@ -2,7 +2,7 @@
 
     verifier.zip    the folder verifier/, byte for byte the same from the same sources
     pyodide.*       CPython for WebAssembly with its standard library, as installed from `api/service/browser`
-    bundle.json     format, version of the runtime, SHA-256 of every file
+    bundle.json     format, version, license and source of the runtime, SHA-256 of every file
 
 The folder is made anew or not at all, and is not kept under version control. `--digest` prints the digest of
 verifier.zip and builds nothing: that is how to check a page against a checkout that one trusts.
@@ -56,12 +56,13 @@ def verifier_digest() -> str:
 def build(package: Path = PACKAGE, target: Path = RUNTIME) -> dict[str, Any]:
     """Makes `target` from the installed package; returns bundle.json. BuildError when a file is missing."""
     try:
-        version = json.loads((package / "package.json").read_text())["version"]
+        about = json.loads((package / "package.json").read_text())
         contents = {name: (package / name).read_bytes() for name in FILES} | {ARCHIVE: verifier_archive()}
     except OSError as error:
         raise BuildError(f"{error.filename} is missing: npm ci in {package.parent.parent}, or make browser") from None
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
-    bundle = {"format": FORMAT, "pyodide": version, "sha256": digests}
+    bundle = {"format": FORMAT, "pyodide": about["version"], "license": about["license"], "source": about["homepage"]}
+    bundle["sha256"] = digests
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".runtime.", dir=target.parent) as scratch:
         staging = Path(scratch) / "new"

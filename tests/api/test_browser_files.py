@@ -119,7 +119,7 @@ def test_the_bundle_depends_on_the_sources_alone():
 def test_the_runtime_is_made_whole_or_not_at_all(tmp_path):
     package, target = tmp_path / "package", tmp_path / "static" / "runtime"
     package.mkdir()
-    (package / "package.json").write_text('{"version": "1.2.3"}')
+    (package / "package.json").write_text('{"version": "1.2.3", "license": "MPL-2.0", "homepage": "nowhere"}')
     with pytest.raises(browser_build.BuildError, match=r"pyodide\.mjs is missing"):
         browser_build.build(package, target)
     assert not target.exists()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,7 @@ import pytest
 
 from api.browser_build import verifier_digest
 from api.service.pages import STATIC
-from tests.browser.conftest import Tab
+from tests.browser.conftest import Tab, plain_server
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.services
@@ -187,6 +184,21 @@ def test_a_chain_is_not_pinned_by_parameters(ready: Tab, proven: Path) -> None:
     assert verdict.startswith("NOT CHECKED") and "pin a chain with --expect-statement" in verdict
 
 
+def test_files_are_dropped(ready: Tab, proven: Path) -> None:
+    page = ready.page
+    for _ in page.query_selector_all("#list button"):
+        page.click("#list button")
+    files = [[name, list(data)] for name, data in (*pair(proven / "run").items(), ("data.safetensors", b"secret"))]
+    page.evaluate("""(files) => {
+      const transfer = new DataTransfer();
+      for (const [name, data] of files) transfer.items.add(new File([new Uint8Array(data)], name));
+      document.getElementById("drop").dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true }));
+    }""", files)
+    page.click("#verify")
+    page.wait_for_selector("#verdict.good")
+    assert "data.safetensors" in page.inner_text("#ignored")
+
+
 def test_an_accuracy(ready: Tab, proven: Path) -> None:
     files = pair(proven / "accuracy")
     correct = json.loads(files["statement.json"])["evaluation"]["correct"]
@@ -253,19 +265,6 @@ def test_the_policy_holds_on_the_page_and_in_the_worker(tab: Tab) -> None:
 
 def test_a_plain_file_server_is_enough(tab: Tab, proven: Path) -> None:
     """As an auditor may serve it himself: no headers, only the page's own policy."""
-    handler = functools.partial(_Quiet, directory=str(STATIC))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            tab.base = f"http://127.0.0.1:{server.server_port}"
-            assert judge(opened(tab), pair(proven / "run")).startswith("VALID at")
-            tab.assert_quiet()
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        return None
+    with plain_server(STATIC) as tab.base:
+        assert judge(opened(tab), pair(proven / "run")).startswith("VALID at")
+        tab.assert_quiet()

@@ -28,7 +28,7 @@ async function list(next = null) {
     id("more").hidden = !cursor;
     id("jobs-empty").hidden = id("jobs").children.length > 0;
   } catch (error) {
-    said("who", error.status === 401 ? "This service needs a key." : `No list of jobs: ${error.message}`, true);
+    said("who", error.status === 401 ? (hasKey() ? "The key is not accepted." : "This service needs a key.") : `No list of jobs: ${error.message}`, true);
     replace([]);
     id("more").hidden = true;
     unfinished = false;

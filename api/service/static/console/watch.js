@@ -106,7 +106,11 @@ function files(job) {
     [`/v1/statements/${result.statements[k]}/statement.json`, many ? `${pad(k)}-statement.json` : "statement.json"],
     [`/v1/proofs/${digest}`, many ? `${pad(k)}-proof.zkp` : "proof.zkp"],
   ]);
-  if (result.run) wanted.push([`/v1/runs/${result.run}/run.json`, "run.json"]);
+  if (result.run) {
+    wanted.push([`/v1/runs/${result.run}/run.json`, "run.json"], [`/v1/runs/${result.run}/report`, "report.html"]);
+  } else if (result.proofs?.length) {
+    wanted.push([`/v1/proofs/${result.proofs[0]}/report`, "report.html"]);
+  }
   if (result.reply) wanted.push([`/v1/artifacts/${result.reply}`, "reply"]);
   id("job-files").replaceChildren(...wanted.map(([path, name]) => {
     const button = element("button", { type: "button", textContent: `Download ${name}` });

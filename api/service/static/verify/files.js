@@ -10,9 +10,14 @@ export function fromInput(input) {
 }
 
 export async function fromDrop(transfer) {
-  const entries = [...transfer.items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry());
+  // Both must be asked for at once: the items are gone after the first wait. Not every drop has entries.
+  const dropped = [...transfer.items].filter((item) => item.kind === "file")
+    .map((item) => [item.webkitGetAsEntry(), item.getAsFile()]);
   const found = [];
-  for (const entry of entries) if (entry) await walk(entry, "", found);
+  for (const [entry, file] of dropped) {
+    if (entry) await walk(entry, "", found);
+    else if (file) found.push([file.name, file]);
+  }
   return found;
 }
 
