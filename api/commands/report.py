@@ -51,11 +51,11 @@ def report(
     """Write a report: the claim, its digests, what it took, and how to check it. The report itself checks no proof."""
     try:
         from ..report.page import render
-        from ..report.subject import Part, Subject, is_run, loss_curve, of_folder
+        from ..report.subject import Part, Subject, loss_curve, of_folder, require_run
     except ModuleNotFoundError as error:
         raise UsageError(f"reports need the package {error.name!r}: pip install 'zkgrad[api]'") from None
     if len(paths) == 1:
-        parts = of_folder(is_run(paths[0]))
+        parts = of_folder(require_run(paths[0]))
     elif len(paths) == 2 and not disclose_loss:
         proof = read_limited(paths[1], MAX_PROOF, MAGIC)
         statement = parse_statement(read_limited(paths[0], MAX_BYTES))

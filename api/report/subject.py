@@ -106,6 +106,6 @@ def _losses(output: Integers, targets: Integers, p: Parameters) -> list[float]:
     return [float(value) for value in (np.log(np.exp(logits).sum(axis=-1)) - chosen).mean(axis=-1)]
 
 
-def is_run(folder: Path) -> Path:
+def require_run(folder: Path) -> Path:
     """`folder` itself if it is one of a run; an auditor's copy of a chain has no settings."""
     return folder if chains.is_chain(folder) else runs.require(folder)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -83,6 +84,12 @@ def choose(page: Page, run: Path) -> None:
     expect(page.locator("#prove-said")).to_have_text(re.compile("."))
 
 
+def secrets_at(url: str) -> set[str]:
+    """Ids of the secret artifacts of a service."""
+    with httpx.Client(base_url=url, trust_env=False) as client:
+        return {one["id"] for one in client.get("/v1/artifacts").json()["items"] if one["secret"]}
+
+
 def test_a_run_is_proven_watched_and_downloaded(tabs: Callable[[str], Tab], tmp_path: Path) -> None:
     run = trained(tmp_path, "--segment-steps", "2")
     with serving(tmp_path) as url:
@@ -121,10 +128,13 @@ def test_only_granted_openings_are_submitted(tabs: Callable[[str], Tab], idle: s
     expect(page.locator(said)).to_contain_text("One statement")
     page.click("#prove-send")
     expect(page.locator(said)).to_contain_text("Job ")
+    kept = secrets_at(idle)
+    assert kept
     # The same grant again is the same job or none: the uploads are others now.
     choose(page, run)
     page.click("#prove-send")
     expect(page.locator(said)).to_contain_text("idempotency key")
+    assert secrets_at(idle) == kept
     remote = json.loads((run / "remote.json").read_text())
     (run / "remote.json").write_text(json.dumps(remote | {"server": "http://127.0.0.1:1"}))
     choose(page, run)

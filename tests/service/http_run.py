@@ -14,10 +14,10 @@ TRAIN = ("--layers", "64-4-10", "--batch", "4", "--steps", "2", "--lr", "0.00097
          "--data-openings", "8", "--state-openings", "8")  # fmt: skip
 
 
-def train(folder: Path) -> Path:
+def train(folder: Path, *options: str) -> Path:
     """A trained run on the digits."""
     data = ROOT / "examples" / "data" / "digits.csv.gz"
-    assert run(["train", "--data", str(data), *TRAIN, "--out", str(folder)]) == 0
+    assert run(["train", "--data", str(data), *TRAIN, *options, "--out", str(folder)]) == 0
     return folder
 
 

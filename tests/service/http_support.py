@@ -1,8 +1,11 @@
-"""An application on a store in a temporary folder, served on loopback by a thread, and requests to it."""
+"""Services for tests: an application served on loopback by a thread, or zkgrad serve as a process; and requests."""
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -26,6 +29,25 @@ def environment(**more: str) -> dict[str, str]:
     """That of a process of this checkout, without the settings of whoever runs the tests."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ZKGRAD_")}
     return clean | {"PYTHONPATH": str(ROOT), "ZKGRAD_DISK_FLOOR_BYTES": "0"} | more
+
+
+class Serving:
+    """A service in a process of its own; its address once it listens."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        command = [*ZKGRAD, "serve", "--port", "0", "--data", str(folder / "data"), "--json", *options]
+        self.log = (folder / "log").open("w+")
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, env=environment(), text=True)
+        line = self.process.stdout.readline()
+        assert line, (folder / "log").read_text()
+        self.url = json.loads(line)["url"]
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(60)
+        self.process.stdout.close()
+        self.log.close()
+        return status
 
 
 @contextmanager

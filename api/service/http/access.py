@@ -61,6 +61,8 @@ def _local(request: Request, store: Store) -> Caller:
     peer = request.client.host if request.client is not None else ""
     if not is_loopback(peer) or not is_loopback(request.url.hostname or ""):
         raise Unauthorized("the service has no keys yet and answers its own machine only: zkgrad keys create")
+    if "forwarded" in request.headers or "x-forwarded-for" in request.headers:
+        raise Unauthorized("the service has no keys yet, and does not answer a proxy: zkgrad keys create")
     origin = request.headers.get("origin")
     if origin is not None and not is_loopback(urlsplit(origin).hostname or ""):
         raise Forbidden("requests of pages of other origins are not answered")

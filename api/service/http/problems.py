@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 MEDIA_TYPE = "application/problem+json"
@@ -111,6 +112,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Refusal, _refusal)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _fault)
 
 
@@ -155,6 +157,11 @@ def _pointer(location: Sequence[str | int]) -> str:
     if place != "body":
         return "/".join(str(part) for part in location)
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in rest) or "/"
+
+
+async def _gone(request: Request, error: Exception) -> JSONResponse:
+    """The client went away while it was sending: nobody reads this, and it is no fault of the service."""
+    return Refusal("malformed_request", "the connection ended before the body did").response()
 
 
 async def _fault(request: Request, error: Exception) -> JSONResponse:

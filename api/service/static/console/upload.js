@@ -53,12 +53,19 @@ export async function prove({ statements, needed, granted }, told) {
     const response = await request("POST", "/v1/statements", { body: text, headers: { "Content-Type": "application/json" } });
     digests.push((await response.json()).digest);
   }
-  const artifacts = {};
-  for (const [role, file] of Object.entries(needed)) {
-    artifacts[role] = granted.artifacts[role] ?? await upload(role, file, told);
+  const artifacts = {}, mine = [];
+  try {
+    for (const [role, file] of Object.entries(needed)) {
+      if (!granted.artifacts[role]) mine.push(await upload(role, file, told));
+      artifacts[role] = granted.artifacts[role] ?? mine.at(-1);
+    }
+    return await json("POST", "/v1/prove", { statements: digests, grants: granted.grants, ...artifacts },
+      { "Idempotency-Key": granted.idempotency });
+  } catch (error) {
+    // Secrets that no job needs do not stay. Those of a job whose answer was lost are in use, and are not deleted.
+    for (const artifact of mine) await request("DELETE", `/v1/artifacts/${artifact}`).catch(() => {});
+    throw error;
   }
-  return json("POST", "/v1/prove", { statements: digests, grants: granted.grants, ...artifacts },
-    { "Idempotency-Key": granted.idempotency });
 }
 
 async function upload(role, file, told) {
