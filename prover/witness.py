@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from .trainer import State, Trace, public_state
 
 Integers = NDArray[np.int64]
 to_field = host.field
+T = TypeVar("T")
 
 
 class Forward(Protocol):
@@ -131,7 +132,8 @@ def batch_integers(trace: Trace, relation: Relation) -> dict[str, Integers]:
     for l in range(1, p.layers):
         whole[f"GA{l}"] = trace.GA[l - 1]
         whole |= {f"RG{l}.{k}": limb for k, limb in enumerate(limbs(trace.RG[l - 1], p.weight_bits, p))}
-    out = {name: pad(values, axes[name].axes) for name, values in whole.items()}
+    padded = _each(lambda name: pad(whole[name], axes[name].axes), list(whole))
+    out = dict(zip(whole, padded, strict=True))
     out |= rounding_integers(trace.rounding, relation)
     for norm in relation.norms:
         values = _norm_of(trace, norm.tensor)
@@ -229,9 +231,8 @@ def count_lookups(
     """How often each row of each table is looked up."""
 
     def counts(table: LookupTable) -> Table:
-        columns = [
-            lookup_rows(relation, lookup, tensors, strict) for lookup in relation.lookups if lookup.table == table
-        ]
+        lookups = [lookup for lookup in relation.lookups if lookup.table == table]
+        columns = _each(lambda lookup: lookup_rows(relation, lookup, tensors, strict), lookups)
         return backend.count_table(columns, 1 << table.bits)
 
     return {f"count:{table.name}": counts(table) for table in relation.tables()}
@@ -280,10 +281,16 @@ def build_witness(
 
 def _to_fields(backend: Backend, integers: Mapping[str, Integers]) -> dict[str, Table]:
     """`backend.field` of each, several at a time."""
-    names, out = list(integers), dict[str, Table]()
+    return dict(zip(integers, _each(backend.field, list(integers.values())), strict=True))
+
+
+def _each(make: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
+    """make(item) of each, in threads: on large arrays NumPy lets them run at the same time."""
+    out: dict[int, T] = {}
 
     def work(_: int, start: int, stop: int) -> None:
-        out.update({name: backend.field(integers[name]) for name in names[start:stop]})
+        for k in range(start, stop):
+            out[k] = make(items[k])
 
-    spread(len(names), 1, work)
-    return out
+    spread(len(items), 1, work)
+    return [out[k] for k in range(len(items))]
