@@ -21,7 +21,9 @@ def counts(job: Job) -> dict[str, float]:
     """Units by name: butterflies, hashed bytes, products in K ("k_mul") and of F by K ("f_mul" counts three)."""
     relation, code = job.relation, job.shape.code
     rows = {group: sum(count for _, count in group_rows(relation, group)) for group in GROUPS}
-    every = sum(rows.values()) + 3
+    # Commitments kept from before the training are not made again; the last state's belongs to the proof.
+    fresh = [group for group in GROUPS if group == "final" or group not in job.committed]
+    every = sum(rows[group] for group in fresh) + 3
     blowup = code.positions // code.row
     shape = layout(relation)
     leaves = sum(1 << block.bits for block in shape.blocks)
@@ -30,10 +32,11 @@ def counts(job: Job) -> dict[str, float]:
     committed = sum(1 << committed_bits(relation, name) for name in relation.tensors)
     return {
         "butterflies": every * (1 + blowup) * code.row / 2 * log2(code.row),
-        "hash_bytes": code.positions * (8 * every + LEAF_BYTES * len(GROUPS)),
-        # One product a leaf pair (numerators are one), three a node above; a round costs seven products a pair (two
-        # values of h, and lambda q), a fold four; rounds of a layer of M pairs add up to M, layers to the leaves.
-        "lookup_k_mul": leaves / 2 + 3 * leaves / 2 + leaves / 2 * (7 + 4) * 2,
+        "hash_bytes": code.positions * (8 * every + LEAF_BYTES * len(fresh)),
+        # The tree: three products a node, nodes from the third layer on. Leaves, after a first round and a first fold
+        # of small numbers (the latter a third of a product an entry): four products a pair of pairs, one an entry
+        # folded. Layers above: seven products a pair (two values of h, and lambda q), four for its folds.
+        "lookup_k_mul": leaves * (3 / 2 + 1 / 6 + 1 + 1 / 2 + 7 / 2 + 2),
         # A and G of every layer folded along b once, along the features three times; two sums of gradients.
         "einsum_f_mul": 3 * steps * neurons * 2 * 6,
         # Combining tensors, their values at the end point; products and folds of the largest.

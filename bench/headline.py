@@ -1,8 +1,9 @@
 """The headline benchmark: 3072-1024x8-10 (10.5 million parameters), batch 64, proven in one proof.
 
-Options: --steps T (default 16), --backend cpu|gpu, --width W, --depth D, --batch B, --runs N. The data are random
-points around ten random centres, so that there is something to learn. Everything after training counts as proving:
-the final state's commitment, the witness, the proof and the prover's own check of it.
+Options: --steps T (default 16), --backend cpu|gpu, --width, --depth, --batch, --features, --runs N, --no-floors, --out
+FOLDER (statement and proof, for any verifier). The data are random points around ten random centres, so that there is
+something to learn. Everything after training counts as proving: the final state's commitment, the witness, the proof
+and the prover's own check of it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,11 +21,12 @@ import numpy as np
 from prover.backends.interface import Backend
 from prover.backends.threads import threads
 from prover.choose import choose_parameters, choose_rows, draft_parameters, initial_state, one_hot, quantize
-from prover.commitment import Committed
+from prover.commitment import Blinding, Committed
 from prover.prove import Job, prove
 from prover.session import assemble, commit_final, commit_start
-from prover.trainer import train
+from prover.trainer import State, train
 from verifier import verify
+from verifier.statement import Statement
 
 from . import _floors
 from ._stages import Stages
@@ -41,11 +44,12 @@ class Network:
     depth: int = 8
     batch: int = 64
     features: int = FEATURES
+    layers: tuple[int, ...] | None = None  # other widths altogether
 
     @property
     def widths(self) -> tuple[int, ...]:
         """Neurons by layer."""
-        return (self.features, *[self.width] * self.depth, CLASSES)
+        return self.layers or (self.features, *[self.width] * self.depth, CLASSES)
 
     @property
     def parameters(self) -> int:
@@ -53,15 +57,27 @@ class Network:
         return sum(a * b + b for a, b in zip(self.widths, self.widths[1:], strict=False))
 
 
+@dataclass(frozen=True)
+class Run:
+    """A trained network: its statement, what opens it, and what it was trained on."""
+
+    statement: Statement
+    inputs: Any
+    targets: Any
+    final: State
+    blinding: Blinding  # of the final state
+    job: Job
+
+
 def data(network: Network, samples: int) -> tuple[Any, Any]:
-    """Features [n, features], about half of a standard deviation around their class's centre, and labels [n]."""
+    """Features [n, features], each class around a centre of its own, and labels [n]."""
     rng = np.random.default_rng(0)
-    centres = rng.uniform(-0.5, 0.5, (CLASSES, network.features))
+    centres = rng.uniform(-0.5, 0.5, (CLASSES, network.widths[0]))
     labels = rng.integers(0, CLASSES, samples)
-    return centres[labels] + rng.uniform(-0.5, 0.5, (samples, network.features)), labels
+    return centres[labels] + rng.uniform(-0.5, 0.5, (samples, network.widths[0])), labels
 
 
-def build(network: Network, steps: int, backend: Backend, stages: Callable[[str], None]) -> Job:
+def build_run(network: Network, steps: int, backend: Backend, stages: Callable[[str], None]) -> Run:
     """Trains and assembles the job of one proof at 128 bits."""
     samples = max(1024, network.batch)
     stages("data")
@@ -86,13 +102,13 @@ def build(network: Network, steps: int, backend: Backend, stages: Callable[[str]
     stages("witness")
     job = assemble(backend, statement, inputs, targets, trace, {**blindings, "final": final}, 128, keep)
     stages("")
-    return job
+    return Run(statement, inputs, targets, trace.final, final, job)
 
 
-def measure(network: Network, steps: int, backend: Backend, runs: int) -> tuple[dict[str, Any], Job]:
+def measure(network: Network, steps: int, backend: Backend, runs: int) -> tuple[dict[str, Any], Job, bytes]:
     """The figures of one network, best of several proofs; without floors."""
     before = Stages()
-    job = build(network, steps, backend, before)
+    job = build_run(network, steps, backend, before).job
     tried = [_prove(job, backend) for _ in range(runs)]
     stages, proof = min(tried, key=lambda entry: sum(entry[0].seconds.values()))
     start = time.perf_counter(), time.process_time()
@@ -122,7 +138,7 @@ def measure(network: Network, steps: int, backend: Backend, runs: int) -> tuple[
         "verifier_seconds": verifier[0],
         "verifier_processor_seconds": verifier[1],
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-    }, job
+    }, job, proof
 
 
 def _prove(job: Job, backend: Backend) -> tuple[Stages, bytes]:
@@ -136,8 +152,14 @@ def run(json: bool = False, argv: Sequence[str] = ()) -> dict[str, Any]:
     """The figures, by name; times in seconds, sizes in bytes."""
     options = _parse(argv)
     backend = backend_of(options.backend)
-    network = Network(options.width, options.depth, options.batch)
-    figures, job = measure(network, options.steps, backend, options.runs)
+    network = Network(options.width, options.depth, options.batch, options.features)
+    figures, job, proof = measure(network, options.steps, backend, options.runs)
+    if options.out is not None:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "statement.json").write_bytes(job.statement.to_bytes())
+        (options.out / "proof.zkp").write_bytes(proof)
+    if options.no_floors:
+        return {"backend": options.backend, **figures}
     floors = _floors.seconds(job, unit_costs())
     floor = sum(floors.values())
     return {
@@ -168,5 +190,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--depth", type=int, default=8, help="hidden layers")
     parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--features", type=int, default=FEATURES, help="values a row of data")
+    parser.add_argument("--no-floors", action="store_true", help="leave out the floors and their unit costs")
+    parser.add_argument("--out", type=Path, help="folder for statement.json and proof.zkp")
     parser.add_argument("--runs", type=int, default=1, help="proofs, of which the fastest counts")
     return parser.parse_args(argv)

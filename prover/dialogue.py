@@ -6,6 +6,7 @@ receives, and `Draw` where the verifier draws, and is sent the challenges. Label
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -151,7 +152,7 @@ class AnsweringChannel(Channel):
     def opened(self, label: str, positions: Sequence[int], rows: int, nodes: int) -> Opened:
         opened = self._opener(label, positions)
         for salt, column in zip(opened.salts, opened.columns, strict=True):
-            self._parts += [salt, b"".join(word.to_bytes(8, "little") for word in column)]
+            self._parts += [salt, struct.pack(f"<{len(column)}Q", *column)]
         self._parts += opened.nodes
         return opened
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from .backends import memory
 from .errors import OutOfRange
 
 Integers = NDArray[np.int64]
@@ -62,20 +64,45 @@ def checked_magnitudes(a: Integers, b: Integers) -> tuple[int, int]:
 
 
 def _product(a: Integers, b: Integers, high_a: int, high_b: int, inner: int) -> Integers:
+    """The product of integers with these magnitudes, the bound already checked."""
     if inner * high_a * high_b < 1 << _MANTISSA:
-        return np.asarray((a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64))
+        out = _like((a.shape[0], b.shape[1]), np.float64)
+        np.matmul(_floats(a), _floats(b), out=out)
+        whole: Integers = _like(out.shape, np.int64)
+        np.copyto(whole, out, casting="unsafe")
+        return whole
     if high_a < high_b:
         return _product(b.T, a.T, high_b, high_a, inner).T
     bits = _MANTISSA - (inner * high_b).bit_length()
     if bits < 1:
         # Both are wide: halve this one; the recursion then splits the other.
         bits = (high_a.bit_length() + 1) // 2
-    low = a & ((1 << bits) - 1)
-    top = a >> bits
+    low, top = _ordered_like(a), _ordered_like(a)
+    np.bitwise_and(a, (1 << bits) - 1, out=low)
+    np.right_shift(a, bits, out=top)
     high_top = (high_a >> bits) + 1
-    result = _product(top, b, high_top, high_b, inner) << bits
+    result = _product(top, b, high_top, high_b, inner)
+    result <<= bits
     result += _product(low, b, (1 << bits) - 1, high_b, inner)
     return result
+
+
+def _like(shape: tuple[int, ...], kind: type) -> Any:
+    """An uninitialised array of 64-bit numbers. Used memory, since products are made and dropped all the time."""
+    return memory.empty(*shape).view(kind)
+
+
+def _ordered_like(a: Integers, kind: type = np.int64) -> Any:
+    """The same in the shape and the order in memory of another array: a transposed one stays transposed."""
+    if a.ndim == 2 and a.flags.f_contiguous and not a.flags.c_contiguous:
+        return _like(a.shape[::-1], kind).T
+    return _like(a.shape, kind)
+
+
+def _floats(a: Integers) -> Any:
+    out = _ordered_like(a, np.float64)
+    np.copyto(out, a)
+    return out
 
 
 def _refuse_overflow(a: Integers, b: Integers, high_a: int, high_b: int) -> None:

@@ -187,6 +187,7 @@ class Leaves:
         for part in self.parts:
             own = slice(part.start, part.start + part.length)
             if part.column is None:
+                assert part.p is not None and part.q is not None
                 p[:, own], q[:, own] = part.p, part.q
                 continue
             p[0, own] = 1

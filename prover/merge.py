@@ -14,7 +14,7 @@ from verifier.relation import Relation
 from . import sumcheck
 from .backends.interface import Backend, Table
 from .dialogue import Draw, Script
-from .sumcheck import ProductTerm
+from .sumcheck import LinearTerm, ProductTerm
 from .witness import Witness
 
 Signature = tuple[tuple[str, Ext], ...]
@@ -27,15 +27,62 @@ def prove(backend: Backend, relation: Relation, witness: Witness, claims: Sequen
     """
     batch = yield Draw("merge batch", None)
     rounds = degrees(relation, claims)
-    terms = [*_linear(backend, relation, witness, batch, claims), *_products(backend, relation, witness, batch, claims)]
+    shares, split = _shares(relation, batch, claims), []
+    for (weight, size), tensors in list(shares.items()):
+        tables = _split(backend, relation, weight, size)
+        if tables is not None:
+            del shares[weight, size]
+            terms = [(coefficient, witness.tensors[name]) for name, coefficient in tensors.items()]
+            split.append(LinearTerm(backend, terms, *tables, absent=len(rounds) - size))
+    dense = [*_linear(backend, witness, shares), *_products(backend, relation, witness, batch, claims)]
     placed = [
-        ProductTerm(backend, tables, (0, len(rounds) - (_length(tables[0]) - 1).bit_length())) for tables in terms
+        ProductTerm(backend, tables, (0, len(rounds) - (tables[0].shape[-1] - 1).bit_length())) for tables in dense
     ]
-    return (yield from sumcheck.prove("merge", placed, rounds))
+    return (yield from sumcheck.prove("merge", [*split, *placed], rounds))
 
 
-def _length(table: Table) -> int:
-    return int(table.shape[-1])
+Shares = dict[tuple[Weight, int], dict[str, Ext]]
+
+
+def _shares(relation: Relation, batch: Sequence[Ext], claims: Sequence[Claim]) -> Shares:
+    """What multiplies each weight, among tensors of one size (in variables): tensors with their coefficients."""
+    shares: Shares = {}
+    for coefficient, claim in zip(batch, claims, strict=True):
+        for term in claim.terms:
+            if len(term.tensors) == 1:
+                (name,) = term.tensors
+                own = shares.setdefault((term.weight, committed_bits(relation, name)), {})
+                own[name] = own.get(name, ZERO) + coefficient * term.coefficient
+    return shares
+
+
+def _split(backend: Backend, relation: Relation, weight: Weight, size: int) -> tuple[Table, Table] | None:
+    """A weight as tables over its high-order and its low-order variables, about a row of the latter; None for a weight
+    that is no such product, or too short to be worth it."""
+    if weight.bits != size or size <= relation.parameters.row_bits:
+        return None
+    low: list[Factor] = []
+    high = list(weight.factors)
+    missing = relation.parameters.row_bits
+    while high and high[-1].bits <= missing:
+        missing -= high[-1].bits
+        low.insert(0, high.pop())
+    if high and isinstance(high[-1], At) and high[-1].size is None and missing:
+        last = high.pop()
+        assert isinstance(last, At)
+        high.append(At(last.point[: last.bits - missing]))
+        low.insert(0, At(last.point[last.bits - missing :]))
+    if not high or not low:
+        return None
+    return _table(backend, high), _table(backend, low)
+
+
+def _table(backend: Backend, factors: Sequence[Factor]) -> Table:
+    """The outer product of factors."""
+    out = _factor(backend, factors[0])
+    for factor in factors[1:]:
+        out = outer(backend, out, _factor(backend, factor))
+    return out
 
 
 def product_names(claims: Sequence[Claim]) -> list[tuple[str, ...]]:
@@ -43,32 +90,21 @@ def product_names(claims: Sequence[Claim]) -> list[tuple[str, ...]]:
     return list(dict.fromkeys(term.tensors for claim in claims for term in claim.terms if len(term.tensors) == 2))
 
 
-def _linear(
-    backend: Backend, relation: Relation, witness: Witness, batch: Sequence[Ext], claims: Sequence[Claim]
-) -> list[list[Table]]:
+def _linear(backend: Backend, witness: Witness, shares: Shares) -> list[list[Table]]:
     """[weight table, combined tensor] pairs: tensors that share a weight are added up, and so are the weights of claims
     on the same combination of tensors (up to a factor)."""
-    shares: dict[Weight, dict[str, Ext]] = {}
-    for coefficient, claim in zip(batch, claims, strict=True):
-        for term in claim.terms:
-            if len(term.tensors) == 1:
-                own = shares.setdefault(term.weight, {})
-                own[term.tensors[0]] = own.get(term.tensors[0], ZERO) + coefficient * term.coefficient
-    groups: dict[Signature, list[tuple[Ext, Weight]]] = {}
-    for weight, tensors in shares.items():
-        for size in {committed_bits(relation, name) for name in tensors}:
-            chosen = {name: c for name, c in tensors.items() if committed_bits(relation, name) == size}
-            lead = next(iter(chosen.values()))
-            inverse = lead.inverse() if lead != ZERO else ONE
-            signature = tuple((name, c * inverse) for name, c in chosen.items())
-            groups.setdefault(signature, []).append((lead if lead != ZERO else ONE, weight))
+    groups: dict[tuple[Signature, int], list[tuple[Ext, Weight]]] = {}
+    for (weight, bits), tensors in shares.items():
+        lead = next(iter(tensors.values()))
+        inverse = lead.inverse() if lead != ZERO else ONE
+        signature = tuple((name, c * inverse) for name, c in tensors.items())
+        groups.setdefault((signature, bits), []).append((lead if lead != ZERO else ONE, weight))
     out = []
-    for signature, weighted in groups.items():
-        size = 1 << committed_bits(relation, signature[0][0])
-        total = backend.zeros(3, size)
+    for (signature, bits), weighted in groups.items():
+        total = backend.zeros(3, 1 << bits)
         for scale, weight in weighted:
             add_weight(backend, total, scale, weight)
-        out.append([total, _combined(backend, witness, signature, size)])
+        out.append([total, _combined(backend, witness, signature, 1 << bits)])
     return out
 
 

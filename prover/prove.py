@@ -32,6 +32,7 @@ from .commitment import (
 )
 from .dialogue import AnsweringChannel, Pads, Say, Script
 from .errors import CommitmentMismatch
+from .fast_verify import FastArithmetic
 from .randomness import Randomness
 from .witness import Witness
 
@@ -111,6 +112,7 @@ def prove(
     script = _script(job, backend, groups, layout, settled, channels, progress)
     opener = _opener(groups, progress)
     channel = AnsweringChannel(transform(script) if transform else script, settled, pads, opener, strict)
+    channel.arithmetic = FastArithmetic()  # on the CPU, whatever the backend: it checks its results
     channels.append(channel)
     converse(channel, job.statement, job.relation, code, job.shape.pads)
     backend.release()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from verifier.field import ONE, ZERO, Ext
 from verifier.sumcheck import lagrange
@@ -25,7 +25,7 @@ class ProductTerm:
         self._backend = backend
         self.tables = list(tables)
         self._absent, self._leading = absent, leading
-        self._scale = ONE  # the leading table, and prod (1 - r) over the absent variables bound so far
+        self.scale = ONE  # the leading table, and prod (1 - r) over the absent variables bound so far
         self.value = self._total()
         self._line: list[Ext] = []
         self._drop_leading(0)
@@ -33,7 +33,7 @@ class ProductTerm:
     def _drop_leading(self, bound: int) -> None:
         """When its variables are bound, the leading table is one number: a factor of the term."""
         if bound == self._leading:
-            self._scale = self._scale * _first(self._backend, self.tables.pop(0))
+            self.scale = self.scale * _first(self._backend, self.tables.pop(0))
 
     def _total(self) -> Ext:
         tables = self.tables
@@ -46,7 +46,7 @@ class ProductTerm:
         """The term's round polynomial at 0, 1, ..., degree."""
         if self._absent[0] <= number < self._absent[1]:
             return [self.value * (1 - x) for x in range(degree + 1)]
-        sums = [Ext(value) * self._scale for value in self._backend.round_sums(self.tables)]
+        sums = [Ext(value) * self.scale for value in self._backend.round_sums(self.tables)]
         self._line = [sums[0], self.value - sums[0], *sums[1:]]
         own = len(self._line) - 1
         return self._line + [_at(self._line, Ext.of(x)) for x in range(own + 1, degree + 1)]
@@ -55,7 +55,7 @@ class ProductTerm:
         """Binds the round's variable."""
         if self._absent[0] <= number < self._absent[1]:
             self.value = self.value * (ONE - challenge)
-            self._scale = self._scale * (ONE - challenge)
+            self.scale = self.scale * (ONE - challenge)
             return
         self.value = _at(self._line, challenge)
         self.tables = [self._backend.fold(table, challenge) for table in self.tables]
@@ -64,6 +64,50 @@ class ProductTerm:
     def ends(self) -> list[Ext]:
         """The values of the tables (without the leading one) at the end point, when all variables are bound."""
         return [_first(self._backend, table) for table in self.tables]
+
+
+class LinearTerm:
+    """sum_x high(x_high) low(x_low) sum_k c_k table_k(x): tables over F, whose weight is an outer product.
+
+    Nothing of their size is made: while high-order variables are bound, the tables matter only through their sums
+    under `low`, K[3, high], and from then on only through their rows combined at the bound point, K[3, low].
+    """
+
+    def __init__(
+        self, backend: Backend, tables: Sequence[tuple[Ext, Table]], high: Table, low: Table, absent: int
+    ) -> None:
+        self._backend, self._low = backend, low
+        self._tables = [(coefficient, table.reshape(-1, low.shape[1])) for coefficient, table in tables]
+        self._first, self._last = absent, absent + (high.shape[1] - 1).bit_length()
+        self._bound: list[Ext] = []
+        sums = self._combined(lambda table: backend.contract_last(table, low), high.shape[1])
+        self._term = ProductTerm(backend, [high, sums], (0, absent))
+
+    def _combined(self, make: Callable[[Table], Table], length: int) -> Table:
+        out = self._backend.zeros(3, length)
+        for coefficient, table in self._tables:
+            out = self._backend.add(out, self._backend.scale(make(table), coefficient))
+        return out
+
+    @property
+    def value(self) -> Ext:
+        """What the term adds up to now."""
+        return self._term.value
+
+    def round(self, number: int, degree: int) -> list[Ext]:
+        """As of ProductTerm."""
+        return self._term.round(number, degree)
+
+    def bind(self, number: int, challenge: Ext) -> None:
+        """As of ProductTerm."""
+        self._term.bind(number, challenge)
+        if number >= self._first:
+            self._bound.append(challenge)
+        if number + 1 == self._last:
+            eq = self._backend.eq_table(self._bound)
+            rows = self._combined(lambda table: self._backend.combine_rows(eq, table), self._low.shape[1])
+            scale = self._term.scale * self._term.ends()[0]
+            self._term = ProductTerm(self._backend, [self._backend.scale(self._low, scale), rows])
 
 
 def _first(backend: Backend, table: Table) -> Ext:
@@ -79,7 +123,7 @@ def _at(values: Sequence[Ext], x: Ext) -> Ext:
     return out
 
 
-def prove(label: str, terms: Sequence[ProductTerm], degrees: Iterable[int]) -> Script[list[Ext]]:
+def prove(label: str, terms: Sequence[ProductTerm | LinearTerm], degrees: Iterable[int]) -> Script[list[Ext]]:
     """Twin of `verifier.sumcheck.check`; returns the random point."""
     point = []
     for number, degree in enumerate(degrees):

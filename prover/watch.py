@@ -55,7 +55,7 @@ class Watch:
     def scaled(self, name: str, layer: int, values: Integers, factor: int) -> Integers:
         """values * factor >= 0, refused when it would leave the 64-bit integers that the prover computes with."""
         self.fits(name, layer, magnitude(values) * factor)
-        return values * factor
+        return values if factor == 1 else values * factor
 
     def fits(self, name: str, layer: int, largest: int) -> None:
         """Refuses a sum whose magnitude may reach `largest`, when that leaves the 64-bit integers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,7 +169,7 @@ def derived_integers(trace: Trace, relation: Relation) -> dict[str, Integers]:
 def evaluate_form(form: Form, tensors: Mapping[str, Integers]) -> Integers:
     """A linear form over integer tensors."""
     first, (name,) = form.terms[0]
-    out: Integers = first * tensors[name]
+    out: Integers = tensors[name] if first == 1 else first * tensors[name]
     for coefficient, (name,) in form.terms[1:]:
         out = out + coefficient * tensors[name]
     return out
@@ -185,13 +185,19 @@ def counted(relation: Relation, lookup: Lookup) -> Integers:
 
 def lookup_rows(relation: Relation, lookup: Lookup, tensors: Mapping[str, Integers], strict: bool) -> Integers:
     """Table rows that a column's counted entries stand in. Entries outside their table are an error, or left out."""
-    inside = counted(relation, lookup) == 1
-    rows: Integers = (evaluate_form(lookup.x, tensors) + lookup.shift)[inside]
-    bad = (rows < 0) | (rows >= 1 << lookup.table.bits)
+    inside: Any = counted(relation, lookup) == 1 if lookup.masked else slice(None)
+    rows: Integers = evaluate_form(lookup.x, tensors)[inside]
+    rows = rows + lookup.shift if lookup.shift else rows
+    size = 1 << lookup.table.bits
+    if lookup.y is None and rows.size and rows.min() >= 0 and rows.max() < size:
+        return rows
+    bad = (rows < 0) | (rows >= size)
     if lookup.y is not None:
         wanted = np.array(second_column(lookup.table), dtype=np.int64)
         bad |= evaluate_form(lookup.y, tensors)[inside] != wanted[np.where(bad, 0, rows)]
-    if bad.any() and strict:
+    if not bad.any():
+        return rows
+    if strict:
         place = int(np.flatnonzero(bad)[0])
         raise WitnessUnsatisfied(
             f"{lookup.name}: row {int(rows[place])} at entry {place} is not in {lookup.table.name}"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from .arithmetic import Arithmetic
 from .check import DEFAULT_SECURITY, Verdict, verify
 from .errors import ParametersUnsafe, StatementMismatch
 from .security import bits_of
@@ -37,6 +38,7 @@ def verify_chain(
     *,
     minimum_security: int = DEFAULT_SECURITY,
     allow_transparent: bool = False,
+    arithmetic: Arithmetic | None = None,
 ) -> ChainVerdict:
     """Checks (statement, proof) files of consecutive segments of one run; returns only if all are valid and linked.
 
@@ -48,7 +50,13 @@ def verify_chain(
         raise StatementMismatch("a chain has at least one segment")
     check_links([parse_statement(statement) for statement, _ in segments])
     verdicts = tuple(
-        verify(statement, proof, minimum_security=minimum_security, allow_transparent=allow_transparent)
+        verify(
+            statement,
+            proof,
+            minimum_security=minimum_security,
+            allow_transparent=allow_transparent,
+            arithmetic=arithmetic,
+        )
         for statement, proof in segments
     )
     error = sum((verdict.error for verdict in verdicts), Fraction(0))

@@ -8,9 +8,11 @@ In a transparent proof there are no pads: scalars are constants and every equati
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from .arithmetic import Arithmetic
 from .errors import MalformedProof, RejectedProof
 from .field import ONE, ZERO, Ext, P
 from .transcript import Transcript
@@ -82,6 +84,7 @@ class Channel:
     def __init__(self, zero_knowledge: bool) -> None:
         self.zero_knowledge = zero_knowledge
         self.transcript = Transcript()
+        self.arithmetic = Arithmetic()
         self.singles = 0
         self.pairs = 0
         self.equations: list[tuple[Hidden, str]] = []
@@ -180,7 +183,7 @@ class ReadingChannel(Channel):
 
     def _words(self, label: str, count: int) -> list[int]:
         data = self._bytes(label, 8 * count)
-        words = [int.from_bytes(data[k : k + 8], "little") for k in range(0, len(data), 8)]
+        words = list(struct.unpack(f"<{count}Q", data))
         if words and max(words) >= P:
             raise MalformedProof(f"{label!r} holds a number that is not below p")
         return words

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from .arithmetic import Arithmetic
 from .channel import ReadingChannel
 from .commitment import code_of, group_rows
 from .errors import MalformedProof, ParametersUnsafe, StatementMismatch
@@ -45,11 +46,13 @@ def verify(
     allow_transparent: bool = False,
     expect_statement: bytes | None = None,
     expect_parameters: bytes | None = None,
+    arithmetic: Arithmetic | None = None,
 ) -> Verdict:
     """Checks a proof file against a statement file; returns only if the proof is valid.
 
     `minimum_security` is in bits (the command line offers 128 and 100; less is for tests). The expected digests pin
-    what the caller wants proven: a valid proof of a statement the prover chose means nothing by itself.
+    what the caller wants proven: a valid proof of a statement the prover chose means nothing by itself. `arithmetic`
+    replaces the plain one; the verdict is then as good as its numbers.
     Errors: MalformedStatement, MalformedProof, StatementMismatch, ParametersUnsafe, RejectedProof.
     Not checked, and the caller's to judge: that the committed data are good or complete, and that the initial state
     was not already trained.
@@ -72,6 +75,7 @@ def verify(
     if len(body) > shape.max_bytes:
         raise MalformedProof(f"the body has {len(body)} bytes, a proof of this statement at most {shape.max_bytes}")
     channel = ReadingChannel(parameters.zero_knowledge, body)
+    channel.arithmetic = arithmetic or channel.arithmetic
     converse(channel, claim, relation, shape.code, shape.pads)
     channel.close()
     return Verdict(claim, digest, parameters.digest(), shape.error, parameters.zero_knowledge)

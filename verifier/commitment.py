@@ -10,10 +10,11 @@ Source of the tensor combination: Diamond and Gruen, "Proximity gaps in interlea
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import mul
 
+from .arithmetic import evaluate_on_subgroup, evaluate_polynomial, pack, unpack
 from .channel import Channel, Hidden, Opened
 from .errors import ParametersUnsafe
 from .field import GENERATOR, ZERO, Ext, P, equality_table, root_of_unity
@@ -22,9 +23,6 @@ from .relation import GROUPS, Relation
 from .statement import Parameters
 
 MARGIN_BITS = 2  # the query term alone aims this far below the security asked for, to leave room for the others
-_LIMB = 192
-_MASK = (1 << _LIMB) - 1
-_TOGETHER = 16
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ def check_value(channel: Channel, relation: Relation, merged: Merged, code: Code
         claimed = claimed + merged.values[name] * coefficient
         scale[name] = coefficient
     row = channel.clear("combined row", code.combined)
-    at_column = evaluate_on_subgroup(row, merged.point[len(merged.point) - code.row_bits :])
+    at_column = channel.arithmetic.on_subgroup(row, merged.point[len(merged.point) - code.row_bits :])
     channel.zero(claimed * rho + mask - at_column, "the opening")
     weights = {group: _row_weights(relation, group, merged.point, scale) for group in GROUPS}
     return Combination(weights, rho, row)
@@ -122,35 +120,9 @@ def _row_weights(relation: Relation, group: str, point: Sequence[Ext], scale: di
     return weights
 
 
-def evaluate_on_subgroup(coefficients: Sequence[Ext], point: Sequence[Ext]) -> Ext:
-    """sum_i eq(point, i) f(w^i) over the subgroup of order 2^len(point), f given by its coefficients.
-
-    Coefficients are first reduced mod X^N - 1. Then each coordinate x, the last first, halves them by
-    b_j = (1 - x)(a_j + a_{j+N/2}) + x w^j (a_j - a_{j+N/2}), since w^{(2i + e) j} = w^{2ij} w^{ej}.
-    """
-    size = 1 << len(point)
-    if not any(map(any, coefficients)):
-        return ZERO  # what a recorder sees
-    values = list(coefficients[:size])
-    for k in range(size, len(coefficients)):
-        values[k % size] = values[k % size] + coefficients[k]
-    values += [ZERO] * (size - len(values))
-    for x in reversed(point):
-        half = len(values) // 2
-        root, power = root_of_unity(half.bit_length()), 1
-        folded = []
-        for low, high in zip(values[:half], values[half:], strict=True):
-            total, twist = low + high, (low - high) * power
-            folded.append(total + x * (twist - total))
-            power = power * root % P
-        values = folded
-    return values[0]
-
-
 def leaf_digest(prefix: bytes, salt: bytes, column: Sequence[int]) -> bytes:
     """SHA-256(prefix || salt || column), words little-endian; a prefix starts with a zero byte."""
-    words = b"".join(word.to_bytes(8, "little") for word in column)
-    return hashlib.sha256(prefix + salt + words).digest()
+    return hashlib.sha256(prefix + salt + struct.pack(f"<{len(column)}Q", *column)).digest()
 
 
 PADS_PREFIX = b"\x00pads"
@@ -216,7 +188,7 @@ def check_columns(
     """Opens every tree at the same random positions; each combined column must lie on the combined row."""
     depth = code.row_bits + code.blowup_bits
     positions = channel.positions("positions", code.queries, code.positions)
-    sums = [0] * len(positions)
+    sums = [ZERO] * len(positions)
     masks: list[list[int]] = []
     for group in GROUPS:
         weights = combination.weights[group]
@@ -226,18 +198,18 @@ def check_columns(
         opened = open_tree(
             channel, group, leaf_prefix(relation, group), roots[group], len(weights) + extra, positions, depth
         )
-        packed = [pack(weight) for weight in weights]
-        for k, column in enumerate(opened.columns):
-            sums[k] += sum(map(mul, packed, column))
-            if extra:
-                masks.append(column[len(weights) :])
+        if opened.columns:
+            shares = channel.arithmetic.columns(weights, [column[: len(weights)] for column in opened.columns])
+            sums = [value + share for value, share in zip(sums, shares, strict=True)]
+        if extra:
+            masks = [column[len(weights) :] for column in opened.columns]
     if not masks:
         return
-    expected = evaluate_polynomial(
+    expected = channel.arithmetic.at_points(
         combination.row, [codeword_point(q, code.row_bits, code.blowup_bits) for q in positions]
     )
     for place, value, mask, wanted in zip(positions, sums, masks, expected, strict=True):
-        found = unpack(value) * combination.rho + Ext.of(mask)
+        found = value * combination.rho + Ext.of(mask)
         channel.check(found == wanted, f"the combined row at position {place}")
 
 
@@ -248,37 +220,22 @@ def codeword_point(position: int, row_bits: int, blowup_bits: int) -> int:
     return GENERATOR * pow(zeta, coset, P) * pow(omega, index, P) % P
 
 
-def pack(value: Ext) -> int:
-    """Three coefficients in one integer, 192 bits each: sums of 2^64 products with field elements do not carry."""
-    return value[0] | value[1] << _LIMB | value[2] << 2 * _LIMB
-
-
-def unpack(value: int) -> Ext:
-    """The element of K that a packed sum stands for."""
-    return Ext((((value & _MASK) % P), (value >> _LIMB & _MASK) % P, (value >> 2 * _LIMB) % P))
-
-
-def evaluate_polynomial(coefficients: Sequence[Ext], points: Sequence[int]) -> list[Ext]:
-    """f(x) for each x in F, several points at a time: their powers x^0 .. x^(m-1) stand side by side in one integer, so
-    that a product with a coefficient serves all of them; Horner over the blocks of m coefficients."""
-    size = max(1, 1 << (len(coefficients).bit_length() // 2 + 1))
-    planes = [[c[k] for c in coefficients] for k in range(3)]
-    out: list[Ext] = []
-    for first in range(0, len(points), _TOGETHER):
-        out += _evaluate_together(planes, size, points[first : first + _TOGETHER])
-    return out
-
-
-def _evaluate_together(planes: Sequence[Sequence[int]], size: int, points: Sequence[int]) -> list[Ext]:
-    shifts = [_LIMB * k for k in range(len(points))]
-    powers, packed = [1] * len(points), []
-    for _ in range(size):
-        packed.append(sum(power << shift for power, shift in zip(powers, shifts, strict=True)))
-        powers = [power * x % P for power, x in zip(powers, points, strict=True)]
-    values = [[0] * len(points) for _ in planes]
-    for start in reversed(range(0, len(planes[0]), size)):
-        for plane, value in zip(planes, values, strict=True):
-            block = sum(map(mul, plane[start : start + size], packed))
-            for k, (step, shift) in enumerate(zip(powers, shifts, strict=True)):
-                value[k] = (value[k] * step + (block >> shift & _MASK)) % P
-    return [Ext(triple) for triple in zip(*values, strict=True)]
+__all__ = [
+    "Code",
+    "Combination",
+    "check_columns",
+    "check_value",
+    "code_of",
+    "codeword_point",
+    "evaluate_on_subgroup",
+    "evaluate_polynomial",
+    "group_rows",
+    "leaf_digest",
+    "leaf_prefix",
+    "node_digest",
+    "open_tree",
+    "pack",
+    "root_from_leaves",
+    "sibling_count",
+    "unpack",
+]

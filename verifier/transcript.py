@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Sequence
+from itertools import chain
 
 from .field import Ext, P
 
@@ -70,4 +72,4 @@ class _Stream:
 
 def encode_elements(values: Sequence[Ext]) -> bytes:
     """24 bytes an element: three coefficients, each eight bytes little-endian."""
-    return b"".join(c.to_bytes(8, "little") for value in values for c in value)
+    return struct.pack(f"<{3 * len(values)}Q", *chain.from_iterable(values))

@@ -37,6 +37,7 @@ def verify(
     expect_statement: Pin = None,
     security: Annotated[int, typer.Option(help="Bits of security required: 128 or 100.")] = 128,
     transparent: Annotated[bool, typer.Option("--transparent", help="Accept a proof that hides nothing.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="Compute with the prover's kernels: the same verdict.")] = False,
     as_json: Json = False,
 ) -> None:
     """Check a proof. Exit 0: valid; 1: invalid; 3: malformed; 5: not the expected parameters or statement."""
@@ -49,7 +50,7 @@ def verify(
             "segments differ in their parameters' digests: pin a chain with --expect-statement of its last"
         )
     start = time.perf_counter()
-    bits, last, hiding, steps = _judge(files, security, transparent, pinned, params)
+    bits, last, hiding, steps = _judge(files, security, transparent, pinned, params, fast)
     spent = time.perf_counter() - start
     # Parameters alone leave data, first state and nonce, and with them the batch order, to the prover.
     is_pinned = pinned is not None
@@ -112,9 +113,14 @@ class _Files(Sequence[tuple[bytes, bytes]]):
 
 
 def _judge(
-    files: _Files, security: int, transparent: bool, statement: bytes | None, params: bytes | None
+    files: _Files, security: int, transparent: bool, statement: bytes | None, params: bytes | None, fast: bool
 ) -> tuple[float, Verdict, bool, int]:
     """Bits of the whole, the verdict on the last segment, whether every segment hides its witness, and all steps."""
+    arithmetic = None
+    if fast:
+        from prover.fast_verify import FastArithmetic  # kernels take seconds to load
+
+        arithmetic = FastArithmetic()
     if len(files) == 1:
         verdict = verifier.verify(
             *files[0],
@@ -122,10 +128,13 @@ def _judge(
             allow_transparent=transparent,
             expect_statement=statement,
             expect_parameters=params,
+            arithmetic=arithmetic,
         )
         return verdict.security_bits, verdict, verdict.zero_knowledge, verdict.statement.parameters.steps
     try:
-        chain = verify_chain(files, minimum_security=security, allow_transparent=transparent)
+        chain = verify_chain(
+            files, minimum_security=security, allow_transparent=transparent, arithmetic=arithmetic
+        )
     except verifier.VerifierError as error:
         if files.current is None or str(error).startswith("segment "):
             raise

@@ -130,7 +130,8 @@ def leaf_round(column: Table, shift: Scalar, weights: Weights, start: int) -> tu
             w, begin, end, 2, lambda out, part, i, j: kernel(x, words, w.high, w.low, begin, end, out, part, i, j)
         )
         excess = s * s * more
-        return tuple(Ext(h0) - excess), tuple(Ext(h2) - excess)
+        (a0, a1, a2), (b0, b1, b2) = Ext(h0) - excess, Ext(h2) - excess
+        return (a0, a1, a2), (b0, b1, b2)
     small = cpu_leaves.small_round_kernel
     lo, hi, product, raised = (
         Ext(value)
@@ -140,7 +141,8 @@ def leaf_round(column: Table, shift: Scalar, weights: Weights, start: int) -> tu
     )
     up, two, squares = int(cpu_leaves.RAISE), hi * 2 - lo, s * s * ones
     two_product = raised - two * up - (ones + more) * up * up
-    return tuple(product - s * lo + squares), tuple(two_product - s * two + squares)
+    (a0, a1, a2), (b0, b1, b2) = product - s * lo + squares, two_product - s * two + squares
+    return (a0, a1, a2), (b0, b1, b2)
 
 
 def _weight_sum(weights: Weights, begin: int, end: int) -> Ext:
