@@ -116,7 +116,7 @@ def prove(
     script = _script(job, backend, groups, layout, settled, channels, progress)
     opener = _opener(groups, progress)
     channel = AnsweringChannel(transform(script) if transform else script, settled, pads, opener, strict)
-    channel.arithmetic = FastArithmetic(backend)
+    channel.arithmetic = FastArithmetic()  # on the CPU, whatever the backend: it checks its results
     channels.append(channel)
     converse(channel, job.statement, job.relation, code, job.shape.pads)
     backend.release()

@@ -66,11 +66,6 @@ class ProductTerm:
         return [_first(self._backend, table) for table in self.tables]
 
 
-def _first(backend: Backend, table: Table) -> Ext:
-    words = [int(word) for word in backend.host(table[..., :1]).reshape(-1)]
-    return Ext.of(words if len(words) == 3 else words[0])
-
-
 class LinearTerm:
     """sum_x high(x_high) low(x_low) sum_k c_k table_k(x): tables over F, whose weight is an outer product.
 
@@ -113,6 +108,11 @@ class LinearTerm:
             rows = self._combined(lambda table: self._backend.combine_rows(eq, table), self._low.shape[1])
             scale = self._term.scale * self._term.ends()[0]
             self._term = ProductTerm(self._backend, [self._backend.scale(self._low, scale), rows])
+
+
+def _first(backend: Backend, table: Table) -> Ext:
+    words = [int(word) for word in backend.host(table[..., :1]).reshape(-1)]
+    return Ext.of(words if len(words) == 3 else words[0])
 
 
 def _at(values: Sequence[Ext], x: Ext) -> Ext:

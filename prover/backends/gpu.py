@@ -61,7 +61,19 @@ def _until(weights: Any, start: int, count: int) -> int:
 
 
 def _planes(table: Any) -> int:
-    return 1 if table.ndim == 1 else 3
+    """1 for F[n], 3 for K[3, n]: kernels reckon with no other shape."""
+    if table.ndim == 1:
+        return 1
+    if table.ndim != 2 or table.shape[0] != 3:
+        raise ValueError(f"a table of shape {tuple(table.shape)} is neither F[n] nor K[3, n]")
+    return 3
+
+
+def _over_k(*tables: Any) -> None:
+    """Refuses a table that is not K[3, ...]."""
+    for table in tables:
+        if table.ndim < 2 or table.shape[0] != 3:
+            raise ValueError(f"a table of shape {tuple(table.shape)} is not over K")
 
 
 class GpuBackend(Integers):
@@ -81,7 +93,9 @@ class GpuBackend(Integers):
         x, y = self._ready(a), self._ready(b)
         _length(x, y)
         if x.ndim != y.ndim:
-            x, y = (t if t.ndim > 1 else self._ready(self.lift(t)) for t in (x, y))
+            x, y = (self._ready(t if t.ndim > 1 else self.lift(t)) for t in (a, b))
+        if tuple(x.shape) != tuple(y.shape):
+            raise ValueError(f"tables of different shapes: {tuple(x.shape)} and {tuple(y.shape)}")
         out = self.device.empty(x.shape)
         self.device.launch(kernel, blocks_for(out.size), [x, y, out, out.size])
         return self._table(out)
@@ -96,9 +110,10 @@ class GpuBackend(Integers):
         x, y = self._ready(a), self._ready(b)
         n = _length(x, y)
         if x.ndim == y.ndim == 1:
-            return self._elementwise("mul_words", x, y)
+            return self._elementwise("mul_words", a, b)
         if x.ndim > y.ndim:
             x, y = y, x
+        _over_k(y)
         out = self.device.empty(y.shape)
         self.device.launch("mul_tables", blocks_for(n), [x, _planes(x), y, out, n])
         return self._table(out)
@@ -128,11 +143,13 @@ class GpuBackend(Integers):
         if x.ndim > y.ndim:
             x, y = y, x
         if y.ndim == 1:
-            y = self._ready(self.lift(y))
+            y = self._ready(self.lift(b))
+        _over_k(y)
         return self._sums("inner_sums", n, 1, [x, _planes(x), y, n])[0]
 
     def total(self, a: Any) -> Triple:
         x = self._ready(a)
+        _over_k(x)
         return self._sums("total_sums", x.shape[1], 1, [x, 3, x.shape[1], x.shape[1]])[0]
 
     def largest(self, a: Any) -> int:
@@ -168,14 +185,16 @@ class GpuBackend(Integers):
         if len(factors) > 3:
             raise ValueError(f"round_sums takes 1 to 3 factors, not {len(factors)}")
         # Tables over F first: the product does not mind.
-        tables = sorted((self._ready(factor) for factor in factors), key=lambda table: int(table.ndim))
+        ordered = sorted(factors, key=lambda factor: int(factor.ndim))
+        tables = [self._ready(factor) for factor in ordered]
         half = _half(*tables)
+        planes = [_planes(table) for table in tables]
         if len(tables) == 1:
-            return self._sums("total_sums", half, 1, [tables[0], _planes(tables[0]), 2 * half, half])
+            return self._sums("total_sums", half, 1, [tables[0], planes[0], 2 * half, half])
         if tables[-1].ndim == 1:
-            tables[-1] = self._ready(self.lift(tables[-1]))
+            tables[-1] = self._ready(self.lift(ordered[-1]))
         if len(tables) == 2:
-            return self._sums("round_two", half, 2, [tables[0], _planes(tables[0]), tables[1], half])
+            return self._sums("round_two", half, 2, [tables[0], planes[0], tables[1], half])
         bases = sum(table.ndim == 1 for table in tables)
         return self._sums("round_three", half, 3, [*tables, bases, half])
 
@@ -190,10 +209,12 @@ class GpuBackend(Integers):
     def accumulate(self, out: Any, coefficient: Scalar, tensor: Any) -> None:
         x, y = self._in_place(out), self._ready(tensor)
         n = _length(x, y)
+        _over_k(x)
         self.device.launch("accumulate", blocks_for(n), [x, *_words(coefficient), y, n])
 
     def outer_accumulate(self, out: Any, a: Any, b: Any) -> None:
         z, x, y = self._in_place(out), self._ready(a), self._ready(b)
+        _over_k(x, y, z)
         m, n = x.shape[1], y.shape[1]
         if z.shape[1] != m * n:
             raise ValueError(f"outer_accumulate: {m} x {n} products for a table of {z.shape[1]}")
@@ -201,6 +222,7 @@ class GpuBackend(Integers):
 
     def combine_rows(self, weights: Any, rows: Any) -> Any:
         w, x = self._ready(weights), self._ready(rows)
+        _over_k(w)
         count, n = x.shape
         if w.shape[1] != count:
             raise ValueError(f"combine_rows: {w.shape[1]} weights for {count} rows")
@@ -215,6 +237,7 @@ class GpuBackend(Integers):
 
     def contract_last(self, tensor: Any, weights: Any) -> Any:
         x, w = self._ready(tensor), self._ready(weights)
+        _over_k(w)
         count, n = x.shape
         if w.shape[1] != n:
             raise ValueError(f"contract_last: {w.shape[1]} weights for rows of {n}")
@@ -225,6 +248,7 @@ class GpuBackend(Integers):
 
     def contract_middle(self, tensor: Any, weights: Any) -> Any:
         x, w = self._ready(tensor), self._ready(weights)
+        _over_k(w)
         if tuple(x.shape[:2]) != tuple(w.shape[1:]):
             raise ValueError(f"contract_middle: weights {tuple(w.shape[1:])} for a tensor {tuple(x.shape)}")
         outer, middle, n = x.shape
@@ -236,6 +260,7 @@ class GpuBackend(Integers):
 
     def fraction_layer(self, p: Any, q: Any) -> tuple[Any, Any]:
         x, y = self._ready(p), self._ready(q)
+        _over_k(x, y)
         half = _half(x, y)
         p_out, q_out = (self.device.empty((3, half)) for _ in range(2))
         self.device.launch("fraction_layer", blocks_for(half), [x, y, p_out, q_out, half])
@@ -246,6 +271,7 @@ class GpuBackend(Integers):
 
     def fraction_round(self, p: Any, q: Any, weights: Any, start: int, lam: Scalar) -> tuple[Triple, Triple]:
         x, y, w = self._ready(p), self._ready(q), self._ready(weights)
+        _over_k(x, y, w)
         count = _fours(x, y) // 4
         h0, h2 = self._sums("fraction_round", count, 2, [x, y, count, w, _until(w, start, count), start, *_words(lam)])
         return h0, h2
@@ -267,6 +293,7 @@ class GpuBackend(Integers):
 
     def leaf_round(self, column: Any, shift: Scalar, weights: Any, start: int) -> tuple[Triple, Triple]:
         x, w = self._ready(column), self._ready(weights)
+        _over_k(w)
         count = _fours(x) // 4
         arguments = [x, _planes(x), count, *_words(shift), w, _until(w, start, count), start]
         h0, h2 = self._sums("leaf_round", count, 2, arguments)

@@ -67,9 +67,7 @@ class Codes:
         array = table.data if isinstance(table, DeviceTable) else table
         if array.dtype != dtype:
             raise ValueError(f"a table of {array.dtype}, shape {tuple(array.shape)}: {np.dtype(dtype).name} is needed")
-        if isinstance(table, np.ndarray) and not isinstance(table, self.device.arrays.ndarray):
-            return self.device.upload(table)
-        return self.device.contiguous(array)
+        return self.device.contiguous(array) if isinstance(table, DeviceTable) else self.device.upload(table)
 
     def field(self, values: NDArray[np.int64]) -> Any:
         x = self.device.upload(values)

@@ -23,8 +23,13 @@ def host(table: Table) -> Table:
 
 def field(values: NDArray[np.int64]) -> Table:
     """Signed integers of magnitude below p as canonical field elements."""
-    words = values.astype(np.uint64)
-    return np.where(values < 0, words + np.uint64(MODULUS), words).astype(np.uint64)
+    if values.dtype != np.int64:
+        values = values.astype(np.int64)
+    # p - 2^64 = -(2^32 - 1) is added to negative ones, whose sign shifts to all ones.
+    correction = values >> 63
+    correction &= 2**64 - MODULUS
+    out: Table = np.subtract(values, correction, out=correction).view(np.uint64)
+    return out
 
 
 def join(tables: Sequence[Table]) -> Table:

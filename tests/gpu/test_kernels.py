@@ -92,6 +92,12 @@ def test_values_outside_a_table_are_refused() -> None:
     [
         lambda g: g.fold(np.zeros(7, np.uint64), (1, 2, 3)),
         lambda g: g.add(np.zeros(4, np.uint64), np.zeros(8, np.uint64)),
+        lambda g: g.add(np.zeros((3, 4), np.uint64), np.zeros((3, 2, 4), np.uint64)),
+        lambda g: g.mul(np.zeros((2, 4), np.uint64), np.zeros((3, 4), np.uint64)),
+        lambda g: g.fold(np.zeros((2, 4), np.uint64), (1, 2, 3)),
+        lambda g: g.total(np.zeros((2, 4), np.uint64)),
+        lambda g: g.inner(np.zeros((3, 4), np.uint64), np.zeros((2, 4), np.uint64)),
+        lambda g: g.combine_rows(np.zeros((2, 4), np.uint64), np.zeros((4, 4), np.uint64)),
         lambda g: g.round_sums([np.zeros(4, np.uint64)] * 4),
         lambda g: g.combine_rows(np.zeros((3, 2), np.uint64), np.zeros((3, 4), np.uint64)),
         lambda g: g.contract_last(np.zeros((3, 4), np.uint64), np.zeros((3, 5), np.uint64)),
