@@ -7,16 +7,15 @@ look and the verdict, and what it answers must be about the digests that were co
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from verifier import errors
+from verifier.chain import run_digest
 from verifier.proof import VERSION
 from verifier.statement import parse_statement
 
-from . import manifest
 from .console import LimitError
 from .verification import REASONS, Judgement, Limits, Pins, spool
 from .verification import judge as judge_alone
@@ -52,11 +51,6 @@ class Valid:
     zero_knowledge: bool
 
 
-def run_digest(entries: Sequence[manifest.Entry]) -> bytes:
-    """The digest of a run in segments: of the canonical text of run.json, with every proof listed."""
-    return hashlib.sha256(b"zkgrad run v1\0" + manifest.to_bytes(entries)).digest()
-
-
 def judge(
     segments: Iterable[tuple[bytes, bytes]],
     security: int = 128,
@@ -67,13 +61,13 @@ def judge(
     valid. Errors: those of `verifier.verify` and `verifier.verify_chain`; LimitError: too many segments;
     VerificationStopped, NoVerdict.
     """
-    entries: list[manifest.Entry] = []
+    statements: list[bytes] = []
     with contextlib.ExitStack() as held:
         handles, length, text = [], 0, b""
         for number, (text, proof) in enumerate(segments):
             if number == MAX_SEGMENTS:
                 raise LimitError(f"a run of more than {MAX_SEGMENTS} segments is not judged in one process")
-            entries.append(manifest.Entry(parse_statement(text).digest(), manifest.proof_digest(proof)))
+            statements.append(parse_statement(text).digest())
             handles.append((_held(held, text), _held(held, proof)))
             length += len(proof)
         pins = Pins(statement=expect_statement, security=security, transparent=transparent)
@@ -81,12 +75,12 @@ def judge(
     if not answer.valid:
         raise _error(answer)
     last = parse_statement(text)
-    wanted = (last.digest().hex(), last.parameters.digest().hex(), len(entries))
+    wanted = (last.digest().hex(), last.parameters.digest().hex(), len(statements))
     if (answer.statement_digest, answer.params_digest, answer.segments) != wanted:
         raise NoVerdict(f"the verifier answered about other files than it was given: {answer}")
     subject = Subject("statement", last.digest(), last.parameters.digest())
-    if len(entries) > 1:
-        subject = Subject("run", run_digest(entries), last.parameters.digest())
+    if len(statements) > 1:
+        subject = Subject("run", run_digest(statements), last.parameters.digest())
     return Valid(subject, VERSION, security, answer.zero_knowledge is True)
 
 

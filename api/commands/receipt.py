@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from prover.files import write_atomic
+from verifier.chain import run_digest
 from verifier.errors import StatementMismatch
 from verifier.statement import MAX_BYTES as MAX_STATEMENT
 from verifier.statement import parse_statement
@@ -163,10 +164,9 @@ def _subject(text: str) -> tuple[bytes, bytes | None]:
     last = segments[-1].statement
     if len(segments) == 1:
         return last.digest(), last.parameters.digest()
-    entries = [segment.entry for segment in segments if segment.entry and segment.entry.proof]
-    if len(entries) < len(segments):
+    if not all(segment.entry and segment.entry.proof for segment in segments):
         raise StatementMismatch(f"{path} is not proven to its end: no receipt can be about it yet")
-    return verdict.run_digest(entries), last.parameters.digest()
+    return run_digest([segment.statement.digest() for segment in segments]), last.parameters.digest()
 
 
 def read_receipt(path: Path) -> receipts.Receipt:

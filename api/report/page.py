@@ -113,7 +113,7 @@ def _digests(subject: Subject) -> list[tuple[str, str, str]]:
     name = "Statement of the last segment" if many else "Statement"
     rows = [(name, last.digest(), "what to pin: it covers parameters and commitments")]
     if subject.run_digest:
-        rows.append(("Run", subject.run_digest, "all statements and proofs, as receipts name it"))
+        rows.append(("Run", subject.run_digest, "all statements in order: what --expect-run pins and receipts name"))
     rows.append(("Parameters", last.parameters.digest(), "architecture, arithmetic and protocol, like a verifying key"))
     if not many and subject.parts[0].proof_digest:
         rows.append(("Proof file", subject.parts[0].proof_digest, "SHA-256 of proof.zkp"))

@@ -10,17 +10,17 @@ import numpy as np
 
 from prover.exact import Integers
 from prover.loss import squared_error
+from verifier.chain import run_digest
 from verifier.proof import MAGIC
 from verifier.statement import Parameters, Statement
 
 from .. import chains, runs
 from ..chains import Segment
 from ..console import UsageError
-from ..manifest import Entry, proof_digest
+from ..manifest import proof_digest
 from ..reading import MAX_PROOF, read_limited
 from ..receipts import Receipt
 from ..timings import read_timings
-from ..verdict import run_digest
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,10 @@ class Subject:
 
     @property
     def run_digest(self) -> bytes | None:
-        """The digest of a proven run of several segments, as receipts name it."""
+        """The digest of a proven run of several segments: what pins it, and what receipts name."""
         if len(self.parts) < 2 or not self.proven:
             return None
-        return run_digest([Entry(part.statement.digest(), part.proof_digest) for part in self.parts])
+        return run_digest([part.statement.digest() for part in self.parts])
 
 
 def of_folder(folder: Path) -> tuple[Part, ...]:

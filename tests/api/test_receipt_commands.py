@@ -79,8 +79,8 @@ def test_a_receipt_for_a_run_in_segments(cli, chain, signers, tmp_path):
     assert sign(cli, signers, "ada", [chain], tmp_path / "r", "--json") == 0
     signed = cli.json()
     assert signed["subject"] == "run"
-    text = (chain / "run.json").read_bytes()
-    assert signed["digest"] == hashlib.sha256(b"zkgrad run v1\0" + text).hexdigest()
+    digests = [parse_statement((chain / f"segments/00{k}/statement.json").read_bytes()).digest() for k in (0, 1)]
+    assert signed["digest"] == hashlib.sha256(b"zkgrad run v1\0" + b"".join(digests)).hexdigest()
     last = parse_statement((chain / "segments/001/statement.json").read_bytes())
     assert signed["parameters"] == last.parameters.digest().hex()
     pairs = [chain / f"segments/00{k}/{name}" for k in (0, 1) for name in ("statement.json", "proof.zkp")]

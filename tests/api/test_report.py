@@ -25,6 +25,7 @@ from api.report.subject import Part, Subject, Vouched, loss_curve, of_folder
 from tests.api.conftest import TRAIN, write_table
 from tests.api.test_receipts import Party, registered
 from tests.api.test_refusals import flip
+from verifier.chain import run_digest
 from verifier.statement import parse_statement, replace
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(2)</script>&\'{{ 7 * 7 }}'
@@ -128,7 +129,8 @@ def test_the_report_of_a_chain(chain):
     parts = of_folder(chain)
     page = check_harmless(render(Subject(parts)))
     entries = manifest.parse((chain / "run.json").read_bytes())
-    for digest in (*(e.statement for e in entries), *(e.proof for e in entries), verdict.run_digest(entries)):
+    statements = [entry.statement for entry in entries]
+    for digest in (*statements, *(entry.proof for entry in entries), run_digest(statements)):
         assert digest.hex() in page.text
     assert "2 linked segments" in page.text and "Segment 1" in page.text and "2 segments" in page.text
     assert "for s in segments/*" in page.text
