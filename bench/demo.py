@@ -1,6 +1,7 @@
 """The demo's network on the digits, proven in one proof: seconds a stage beside their floors, cold and warm.
 
-Options: --steps N (default 256), --loss mse|ce. The cold run is a process of its own with an empty kernel cache.
+Options: --steps N (default 256), --loss mse|ce, --momentum M. The cold run is a process of its own with an empty kernel
+cache.
 """
 
 from __future__ import annotations
@@ -33,17 +34,18 @@ DIGITS = Path(__file__).parent.parent / "examples" / "data" / "digits.csv.gz"
 WIDTHS, BATCH, RATE = (64, 128, 64, 10), 64, 0.0625
 
 
-def build(steps: int, loss: str, stages: Callable[[str], None]) -> Job:
+def build(steps: int, loss: str, stages: Callable[[str], None], momentum: float = 0.0) -> Job:
     """Trains on the digits and assembles the job of one proof at 128 bits."""
     data = load_data(DIGITS, "one-hot", "label", WIDTHS[-1], None, None)
     stages("parameters")
     draft = draft_parameters(
         widths=WIDTHS, batch=BATCH, steps=steps, rate=RATE, target="one-hot", table_bits=16, row_bits=14,
         blowup_bits=2, data_openings=4, state_openings=4, security_bits=128, zero_knowledge=True, loss=loss,
+        momentum=momentum,
     )  # fmt: skip
     inputs = quantize(data.features / 16, draft.activation_bits, 16, "features")
     targets = one_hot(data.labels, WIDTHS[-1])
-    initial = initial_state(WIDTHS, draft.weight_bits)
+    initial = initial_state(WIDTHS, draft.state_bits)
     chosen, _ = choose_parameters(draft, initial, inputs, targets)
     parameters = choose_rows(chosen, len(inputs))
     stages("standing commitments, first time")
@@ -62,7 +64,7 @@ def run(json: bool = False, argv: Sequence[str] = ()) -> dict[str, Any]:
     """The figures, by name; times in seconds, sizes in bytes."""
     options = _parse(argv)
     before = Stages()
-    job = build(options.steps, options.loss, before)
+    job = build(options.steps, options.loss, before, options.momentum)
     warm = [_prove(job) for _ in range(options.runs)]
     stages, proof = min(warm, key=lambda entry: sum(entry[0].values()))
     start = time.perf_counter()
@@ -101,6 +103,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench demo")
     parser.add_argument("--steps", type=int, default=256)
     parser.add_argument("--loss", choices=("mse", "ce"), default="mse")
+    parser.add_argument("--momentum", type=float, default=0.0)
     parser.add_argument("--runs", type=int, default=2, help="warm runs, of which the fastest counts")
     parser.add_argument("--no-cold", action="store_true", help="leave out the run with an empty kernel cache")
     return parser.parse_args(argv)
