@@ -17,7 +17,7 @@ A run that one proof covers has no run.json and lies flat in its folder (`api.ru
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,19 +159,30 @@ class Trainer:
         initial = runs.read_initial(segment.folder, statement.parameters)
         trace = train(statement.parameters, initial, self._inputs, self._targets, statement.batches(), on_step)
         trace = dataclasses.replace(trace, final=self._state(number + 1, statement.parameters))
-        groups = {"data": "data", "initial": state_group(number), "final": state_group(number + 1)}
-        if statement.parameters.initial != "committed":
-            del groups["initial"]  # a public first state is not committed
-        lacking = [name for name in groups.values() if name not in self._openings]
-        if lacking:
-            raise RunFolderError(f"{self._folder / runs.OPENINGS} lacks {', '.join(lacking)}")
-        blindings = {group: self._openings[name] for group, name in groups.items()}
+        blindings = blindings_of(self._openings, statement, number, len(self._segments))
         return Run(statement, self._inputs, self._targets, trace, blindings)
 
     def _state(self, number: int, p: Parameters) -> State:
         if number == len(self._segments):
             return runs.read_final(self._folder, p)
         return runs.read_initial(self._segments[number].folder, self._segments[number].statement.parameters)
+
+
+def blindings_of(
+    openings: Mapping[str, Blinding], statement: Statement, number: int, count: int
+) -> dict[str, Blinding]:
+    """The secrets of the commitments that segment `number` of `count` opens, by group, from those of the whole run.
+
+    RunFolderError when some are not there.
+    """
+    last = state_group(number + 1) if count > 1 else "final"
+    names = {"data": "data", "initial": state_group(number), "final": last}
+    if statement.parameters.initial != "committed":
+        del names["initial"]  # a public first state is not committed
+    lacking = sorted(set(names.values()) - set(openings))
+    if lacking:
+        raise RunFolderError(f"{runs.OPENINGS} lacks {', '.join(lacking)}")
+    return {group: openings[name] for group, name in names.items()}
 
 
 def final_blinding(folder: Path, segments: Sequence[Segment]) -> Blinding:

@@ -14,6 +14,7 @@ import typer
 
 from ..backend import default_backend
 from ..console import Json, answer
+from ..service import landlock
 
 PACKAGES = ("zkgrad", "numpy", "numba", "safetensors", "typer", "rich", "tenseal", "opt_einsum", "galois")
 
@@ -37,12 +38,15 @@ def doctor(as_json: Json = False) -> None:
         "backend_works": alive,
         "backend_seconds": spent,
         "fhe": importlib.util.find_spec("tenseal") is not None,
+        "landlock": landlock.version(),
     }
+    files = "confined by Landlock" if result["landlock"] else "NOT confined: this kernel has no Landlock"
     lines = [
         f"python {result['python']} on {result['platform']}",
         *(f"  {name:<12} {version or 'not installed'}" for name, version in packages.items()),
         f"backend {result['backend']}, {threads} threads on {result['cores']} cores: "
         + (f"works ({spent:.2f} s to load)" if alive else "DOES NOT WORK"),
+        f"processes of a service's jobs: no environment, no core dumps, limited memory; files and TCP {files}",
     ]
     answer(result, lines, as_json)
     if not alive:

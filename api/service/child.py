@@ -1,7 +1,8 @@
-"""The process of one job: python -I child.py ROOT DESCRIPTOR PARENT MEMORY OUTPUT, with an empty environment.
+"""The process of one job: python -I child.py ROOT DESCRIPTOR PARENT MEMORY OUTPUT CACHE, with an empty environment.
 
-Before anything is imported or read it ties its life to its parent's and gives up core dumps, new privileges and memory
-beyond the limit. Then it serves one job over the channel behind DESCRIPTOR. A script, run by path.
+Before anything is read it ties its life to its parent's and gives up core dumps, new privileges, memory beyond the
+limit, and, where the kernel has Landlock, all files but the programs and all TCP. Then it serves one job over the
+channel behind DESCRIPTOR. CACHE is the folder of compiled kernels, or empty for the user's own. A script, run by path.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ import signal
 import sys
 
 _PDEATHSIG, _NO_NEW_PRIVS = 1, 38
+_ROOMS = ("api", "prover", "verifier", "fhe")
+_SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/sys", "/dev/zero", "/dev/urandom")
+# Of /proc otherwise names only, for who looks for his own descriptors: files there show others' environments.
+_PROC = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/sys")
 
 
 def confine(parent: int, memory: int, output: int) -> None:
@@ -32,11 +37,25 @@ def confine(parent: int, memory: int, output: int) -> None:
         resource.setrlimit(limit, (allowed, allowed))
 
 
+def enclose(root: str, cache: str) -> None:
+    """Leaves this process the programs to read and the cache of kernels to write. Not the data folder, nor the keys."""
+    from api.service.landlock import restrict
+    from prover.backends.numba_cache import use_private_cache
+
+    if cache:
+        os.environ["NUMBA_CACHE_DIR"] = cache
+    use_private_cache()
+    programs = [os.path.join(root, room) for room in _ROOMS]
+    cache = os.environ.get("NUMBA_CACHE_DIR", "")
+    restrict([*_SYSTEM, *_PROC, sys.prefix, sys.base_prefix, *programs], ["/dev/null", cache], ["/proc"])
+
+
 def main() -> int:
     """Serves the job; 0 whenever the outcome, good or bad, was told."""
-    root, descriptor, parent, memory, output = sys.argv[1:]
+    root, descriptor, parent, memory, output, cache = sys.argv[1:]
     confine(int(parent), int(memory), int(output))
     sys.path.insert(0, root)
+    enclose(root, cache)
     from api.service.runners.serve import serve
 
     serve(int(descriptor))

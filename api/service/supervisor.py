@@ -52,6 +52,7 @@ class Attempt:
         self._store, self._identity, self._lease, self._stop = store, identity, lease, stop
         self._log = get_logger("supervisor").bind(job=lease.job, attempt=lease.attempt, kind=lease.kind)
         self._statements: list[Statement] = []
+        self._result: dict[str, Any] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._heard = time.monotonic()
         self._over = threading.Event()
@@ -89,7 +90,8 @@ class Attempt:
         settings = self._store.settings
         here, there = pair()
         output = max(settings.max_reply_bytes, settings.max_proof_bytes)
-        arguments = [_ROOT, there.fileno(), os.getpid(), settings.worker_memory_bytes, output]
+        cache = settings.numba_cache.absolute() if settings.numba_cache else ""
+        arguments = [_ROOT, there.fileno(), os.getpid(), settings.worker_memory_bytes, output, cache]
         with there:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", str(_CHILD), *map(str, arguments)],
@@ -187,6 +189,8 @@ class Attempt:
             handle = in_memory("input", self._input(str(body["name"])))
             with open(handle, "rb"):
                 channel.send({"ok": True}, handle)
+        elif body["op"] == "result":
+            self._result = json.loads(b"".join(contents(message.handle)))
         elif body["op"] == "reserve":
             segment = int(body["segment"])
             channel.send(self._decided(lambda: self._reserve(segment)))
@@ -227,7 +231,7 @@ class Attempt:
         return Made(blob, meter.size, meter.digest)
 
     def _finishing(self, message: Message) -> Callable[[], None]:
-        result = dict(message.body["result"])
+        result = dict(self._result)
         manifest: tuple[str, bytes] | None = None
         reply: Made | None = None
         if self._lease.kind == PROVE and message.handle >= 0:
@@ -254,7 +258,6 @@ class Attempt:
             "payload": self._lease.payload,
             "statements": [s.to_bytes().decode("ascii") for s in self._statements],
             "finished": leases.finished_segments(self._store, self._lease),
-            "numba_cache": str(settings.numba_cache.absolute()) if settings.numba_cache else "",
             "verify_seconds": settings.verify_seconds,
             "verify_memory": settings.verify_memory_bytes,
             "seconds": settings.job_seconds,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import random
 import signal
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,10 @@ from api.service.schema import JobRow, Proof, Slot
 from api.service.worker import spawn_worker
 from verifier import verify
 
-from .engine import payload
+from .engine import payload, trained
+
+WORKERS = 2
+ATTEMPT_SECONDS = 7.0  # of processor time, a little more than an attempt that nobody interrupts takes
 
 
 def descendants(pid: int) -> list[int]:
@@ -34,36 +40,53 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def kill_while_working(store, seed: int, kills: int, workers: int = 2) -> int:
-    """Keeps `workers` workers busy and kills them, or what they started, `kills` times; how many were the latter."""
-    rng, running, inner = random.Random(seed), [], 0
+def processor_seconds(pid: int) -> float:
+    """What a process has used, infinite once it is gone: moments of a job are counted in it, whatever the load."""
     try:
-        for _ in range(kills):
-            while len(running) < workers:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return math.inf
+    return math.inf if fields[0] == "Z" else (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def kill_while_working(store, seed: int, kills: int, more: Callable[[], None]) -> Counter[str]:
+    """Kills, at random moments of jobs, a worker or its job's process; how often which. `more` submits another job."""
+    rng, running, struck = random.Random(seed), [], Counter[str]()
+    try:
+        while struck.total() < kills:
+            while len(running) < WORKERS:
                 running.append(spawn_worker(store.settings))
-            time.sleep(rng.uniform(0.5, 6))
-            victim = rng.choice(running)
-            children = descendants(victim.pid)
-            if children and rng.random() < 0.5:
-                inner += 1
-                victims = [rng.choice(children)]
-            else:
-                running.remove(victim)
-                victims = [victim.pid]
-            for pid in victims:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
-            if victims == [victim.pid]:
-                victim.wait()
-                assert_gone(children)
+            if not jobs.counts(store).keys() & {"queued", "running"}:
+                more()
+            working = [(worker, child) for worker in running for child in descendants(worker.pid)[:1]]
+            if not working:
+                time.sleep(0.05)
+                continue
+            worker, child = rng.choice(working)
+            moment = rng.uniform(0, ATTEMPT_SECONDS)
+            while processor_seconds(child) < moment:
+                time.sleep(0.02)
+            struck[strike(rng.choice(["worker", "job"]), worker, child, running)] += 1
         finish(store, running)
     finally:
         for worker in running:
             worker.kill()
             worker.wait()
-    return inner
+    return struck
+
+
+def strike(what: str, worker: subprocess.Popen[bytes], child: int, running: list[subprocess.Popen[bytes]]) -> str:
+    """Kills a worker, or its job's process if that is still there."""
+    if what == "job" and child in descendants(worker.pid):
+        with contextlib.suppress(ProcessLookupError):  # it may have ended by itself a moment ago
+            os.kill(child, signal.SIGKILL)
+            return what
+    children = descendants(worker.pid)
+    running.remove(worker)
+    worker.kill()
+    worker.wait()
+    assert_gone(children)
+    return "worker"
 
 
 def assert_gone(children: list[int]) -> None:
@@ -83,10 +106,10 @@ def zombie(pid: int) -> bool:
 
 def finish(store, running: list[subprocess.Popen[bytes]]) -> None:
     """Leaves the workers alone until all jobs are over."""
-    end = time.monotonic() + 900
-    while any(status in jobs.counts(store) for status in ("queued", "running")):
+    end = time.monotonic() + 1800
+    while jobs.counts(store).keys() & {"queued", "running"}:
         assert time.monotonic() < end, jobs.counts(store)
-        while len(running) < 2:
+        while len(running) < WORKERS:
             running.append(spawn_worker(store.settings))
         time.sleep(0.2)
 
@@ -116,25 +139,35 @@ def killing(make_store):
     return make_store(lease_seconds=3, max_attempts=1000, poll_seconds=0.1)
 
 
-def submitted(store, tenant, run, count: int, attempts: int) -> list[str]:
-    made = []
-    for _ in range(count):
-        asked = payload(store, tenant, run, attempts)
-        made.append(jobs.submit_job(store, tenant, "prove", asked, route="/v1/prove")[0].id)
-    return made
+class Queue:
+    """Submits jobs of a chain, as many as are asked for."""
+
+    def __init__(self, store, tenant, chain) -> None:
+        self.store, self.tenant, self.chain = store, tenant, chain
+        self.asked: list[str] = []
+
+    def __call__(self) -> None:
+        body = payload(self.store, self.tenant, self.chain, attempts=3)
+        self.asked.append(jobs.submit_job(self.store, self.tenant, "prove", body, route="/v1/prove")[0].id)
+
+    def check(self) -> None:
+        texts = [path.read_bytes() for path in sorted(self.chain.glob("segments/*/statement.json"))]
+        check_all(self.store, self.tenant, self.asked, texts)
 
 
 def test_a_few_kills(killing, chain):
     store, tenant = killing
-    asked = submitted(store, tenant, chain, 1, 8)
-    kill_while_working(store, seed=1, kills=3)
-    check_all(store, tenant, asked, [p.read_bytes() for p in sorted(chain.glob("segments/*/statement.json"))])
+    queue = Queue(store, tenant, chain)
+    struck = kill_while_working(store, 1, 4, queue)
+    assert struck.total() == 4
+    queue.check()
 
 
 @pytest.mark.soak
-def test_a_hundred_kills(killing, chain):
+def test_a_hundred_kills(killing, tmp_path):
     store, tenant = killing
-    asked = submitted(store, tenant, chain, 4, 8)
-    inner = kill_while_working(store, seed=2, kills=110)
-    assert 20 < inner < 90
-    check_all(store, tenant, asked, [p.read_bytes() for p in sorted(chain.glob("segments/*/statement.json"))])
+    many = ("--segment-steps", "4", "--data-openings", "512", "--state-openings", "512")
+    queue = Queue(store, tenant, trained(tmp_path / "chain", *many))
+    struck = kill_while_working(store, 2, 110, queue)
+    assert min(struck["worker"], struck["job"]) > 20
+    queue.check()

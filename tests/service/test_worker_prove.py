@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from api.service import artifacts, jobs, leases, proofs, supervisor, uploads
+from api.service import artifacts, jobs, landlock, leases, proofs, supervisor, uploads
 from api.service.errors import NotFound
 from api.service.logs import configure_logging
 from api.service.replies import open_identity
@@ -162,7 +163,7 @@ GREEDY = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from api.service import child
-child.confine(*map(int, sys.argv[3:]))
+child.confine(*map(int, sys.argv[3:6]))
 from api.service.runners import prove, serve
 prove.run = lambda link, job: bytearray(int(sys.argv[4]))
 serve.serve(int(sys.argv[2]))
@@ -251,3 +252,54 @@ def test_the_process_of_a_job_sees_no_environment_and_no_other_descriptor(make_s
     handles, channel = json.loads(rest.rpartition(" ")[0]), int(rest.rpartition(" ")[2])
     assert "hush" not in environment and "ZKGRAD" not in environment
     assert len(set(handles) - {0, 1, 2, channel}) == 1  # the one that lists the folder
+
+
+PRISONER = """
+import json, os, socket, sys
+sys.path.insert(0, sys.argv[1])
+from api.service import child
+child.confine(*map(int, sys.argv[3:6]))
+child.enclose(sys.argv[1], sys.argv[6])
+from api.service.runners import prove, serve
+
+def attempt(action):
+    try:
+        action()
+        return None
+    except OSError as error:
+        return type(error).__name__
+
+def run(link, job):
+    link.done({
+        "database": attempt(lambda: open(DATABASE)),
+        "key": attempt(lambda: open(KEY)),
+        "environment": attempt(lambda: open(f"/proc/{os.getppid()}/environ").read()),
+        "memory": attempt(lambda: open(f"/proc/{os.getppid()}/mem")),
+        "listing": attempt(lambda: os.listdir("/")),
+        "writing": attempt(lambda: open("/tmp/zkgrad-escaped", "w")),
+        "network": attempt(lambda: socket.create_connection(("127.0.0.1", PORT))),
+        "killing": attempt(lambda: os.kill(os.getppid(), 0)),
+        "own files": attempt(lambda: open(child.__file__)),
+    })
+
+prove.run = run
+serve.serve(int(sys.argv[2]))
+"""
+
+
+@pytest.mark.services
+def test_the_process_of_a_job_reaches_no_file_no_network_and_no_other_process(make_store, tmp_path, run, monkeypatch):
+    if not landlock.version():
+        pytest.fail("this kernel has no Landlock (5.13 and newer have it); jobs run without it, this test cannot")
+    store, tenant = make_store()
+    script = tmp_path / "prisoner.py"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        values = {"DATABASE": str(store.settings.data / "zkgrad.sqlite"), "PORT": server.getsockname()[1]}
+        values["KEY"] = str(store.settings.wrapping_key_file)
+        script.write_text("".join(f"{name} = {value!r}\n" for name, value in values.items()) + PRISONER)
+        monkeypatch.setattr(supervisor, "_CHILD", script)
+        job = submit(store, tenant, run).id
+        work(store)
+    found = jobs.get_job(store, tenant, job).result
+    assert found.pop("own files") is None
+    assert found == dict.fromkeys(found, "PermissionError")

@@ -76,9 +76,9 @@ class Link:
             os.close(handle)
 
     def done(self, result: dict[str, Any], output: bytes | None = None) -> None:
-        """Tells the result, with the job's output, if it has one."""
-        handle = -1 if output is None else in_memory("output", [output])
-        self._channel.send({"op": "done", "result": result}, handle)
+        """Tells the result, with the job's output, if it has one. Both may be long: they travel as files."""
+        self._channel.send({"op": "result"}, in_memory("result", [json.dumps(result).encode()]))
+        self._channel.send({"op": "done"}, -1 if output is None else in_memory("output", [output]))
 
     def failed(self, failure: dict[str, Any]) -> None:
         """Tells that this attempt is over."""

@@ -10,13 +10,15 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from api import chains, runs
+from api import runs
+from api.backend import default_backend
+from api.chains import blindings_of
 from api.manifest import Entry, to_bytes
 from api.service.channel import path_of
 from api.service.failures import failure
 from prover.backends.interface import Backend
 from prover.commitment import Blinding
-from prover.errors import CommitmentMismatch, InputInvalid
+from prover.errors import InputInvalid
 from prover.exact import Integers
 from prover.model_io import load_state
 from prover.prove import prove as make_proof
@@ -48,9 +50,8 @@ def run(link: Link, job: Mapping[str, Any]) -> None:
 
 
 def _prove_rest(link: Link, statements: Sequence[Statement], finished: dict[int, str]) -> None:
-    from prover.backends.cpu import BACKEND
-
     link.stage("read inputs")
+    backend = default_backend()
     inputs, targets = _data(link, statements[0])
     state, openings = _initial(link, statements[0]), _openings(link)
     for segment, statement in enumerate(statements):
@@ -64,8 +65,8 @@ def _prove_rest(link: Link, statements: Sequence[Statement], finished: dict[int,
             state, _ = train_on(p, state, inputs, targets, statement.batches(), count)
             continue
         trace = train(p, state, inputs, targets, statement.batches(), count)
-        blindings = _blindings(openings, segment, len(statements), statement)
-        proof, verdict = _prove(link, BACKEND, statement, inputs, targets, trace, blindings)
+        blindings = blindings_of(openings, statement, segment, len(statements))
+        proof, verdict = _prove(link, backend, statement, inputs, targets, trace, blindings)
         link.stage("publish")
         link.reserve(segment)
         link.publish(segment, proof, verdict)
@@ -123,15 +124,3 @@ def _initial(link: Link, statement: Statement) -> State:
 def _openings(link: Link) -> dict[str, Blinding]:
     with link.input("openings") as handle:
         return runs.openings_of(path_of(handle))
-
-
-def _blindings(openings: Mapping[str, Blinding], segment: int, count: int, statement: Statement) -> dict[str, Blinding]:
-    """The secrets of a segment's standing commitments, by the names that they have in a run's folder."""
-    last = chains.state_group(segment + 1) if count > 1 else "final"
-    names = {"data": "data", "initial": chains.state_group(segment), "final": last}
-    if statement.parameters.initial != "committed":
-        del names["initial"]
-    lacking = sorted(set(names.values()) - set(openings))
-    if lacking:
-        raise CommitmentMismatch(f"the openings lack {', '.join(lacking)}")
-    return {group: openings[name] for group, name in names.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 import traceback
 from typing import Any
@@ -33,8 +32,6 @@ def serve(descriptor: int) -> None:
     """Serves one job. The traceback of a failure goes to this machine's stderr: it may quote values."""
     link = Link(descriptor)
     job = link.job()
-    if job["numba_cache"]:
-        os.environ["NUMBA_CACHE_DIR"] = job["numba_cache"]
     staged = Staged(link)
     try:
         runner: Any = importlib.import_module(f"{__package__}.{_RUNNERS[job['kind']]}")
