@@ -24,10 +24,12 @@ from prover.model_io import load_arrays
 from prover.trainer import train
 from tests.api.conftest import write_table
 from tests.api.test_refusals import flip, rewrite
+from verifier.chain import run_digest
 from verifier.statement import parse_statement
 
 TRAIN = ("--layers", "5-7-3", "--batch", "3", "--steps", "7", "--lr", "0.75x2,0.375x5", "--security", "100",
          "--activation-bits", "4", "--gradient-bits", "4", "--segment-steps", "3")  # fmt: skip
+ROOT = Path(__file__).parents[2]
 PUBLIC = {"run.json", "statement.json", "proof.zkp"}
 
 
@@ -99,6 +101,21 @@ def test_one_verdict_on_a_folder_and_on_a_list_of_pairs(cli, chain):
     assert cli("verify", *pairs(run, 0, 1), "--security", "100", "--expect-statement", digest) == 5
     assert cli("verify", run, "--security", "100", "--expect-params", "00" * 32) == 2
     assert cli("verify", run) == 1 and "segment 0: the statement promises 102 bits" in cli.err
+
+
+def test_one_digest_pins_a_whole_run(cli, chain):
+    """It covers every statement, also how the run was cut; a run with another last segment has another one."""
+    run = chain / "run"
+    assert cli("verify", run, "--security", "100", "--json") == 0
+    digest = cli.json()["run_digest"]
+    assert digest == f"sha256:{run_digest([entry.statement for entry in listed(run)]).hex()}"
+    assert cli("verify", run, "--security", "100", "--expect-run", digest, "--json") == 0 and cli.json()["pinned"]
+    shorter = pairs(run, 0, 1)
+    assert cli("verify", *shorter, "--security", "100", "--expect-run", digest) == 5 and "the run is" in cli.err
+    plain = [sys.executable, "-m", "verifier", *pairs(run, 0, 1, 2), "--security", "100", "--expect-run", digest]
+    assert subprocess.run(plain, cwd=ROOT, capture_output=True).returncode == 0
+    del plain[7:9]  # the last segment
+    assert subprocess.run(plain, cwd=ROOT, capture_output=True).returncode == 5
 
 
 def test_the_public_files_are_enough_to_verify_and_to_show(cli, chain, tmp_path):
