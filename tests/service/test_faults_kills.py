@@ -136,7 +136,7 @@ def check_all(store, tenant, asked, texts) -> None:
 
 @pytest.fixture
 def killing(make_store):
-    return make_store(lease_seconds=3, max_attempts=1000, poll_seconds=0.1)
+    return make_store(lease_seconds=6, max_attempts=1000, poll_seconds=0.1)
 
 
 class Queue:
