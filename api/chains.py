@@ -171,7 +171,7 @@ class Trainer:
     def _state(self, number: int, p: Parameters) -> State:
         if number == len(self._segments):
             return runs.read_final(self._folder, p)
-        return runs.read_initial(self._segments[number].folder, p)
+        return runs.read_initial(self._segments[number].folder, self._segments[number].statement.parameters)
 
 
 def final_blinding(folder: Path, segments: Sequence[Segment]) -> Blinding:

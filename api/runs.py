@@ -176,12 +176,12 @@ def write_initial(folder: Path, state: State, bias: bool = True) -> None:
 
 def read_initial(folder: Path, p: Parameters) -> State:
     """The initial state of a run."""
-    return load_state(folder / INITIAL, p)
+    return load_state(folder / INITIAL, p, p.starts_moving)
 
 
 def read_final(folder: Path, p: Parameters) -> State:
     """The exact final state of a run."""
-    return load_state(folder / "weights_int.safetensors", p)
+    return load_state(folder / "weights_int.safetensors", p, p.momentum > 0)
 
 
 def _narrow(values: Integers) -> Any:
@@ -204,10 +204,15 @@ def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, Integers]:
 
 # --- the trace ---
 
+_ROUNDING = "rounding."  # starts the names of the remainders of a rounded last state
+
 
 def _trace_names(p: Parameters) -> tuple[str, ...]:
     layers, hidden = range(p.layers), range(1, p.layers)
-    return tuple(f"{t}{k}" for t in ("Y", "R") for k in layers) + tuple(f"{t}{k}" for t in ("GA", "RG") for k in hidden)
+    kinds = ([""] if p.state_shift else []) + (["velocity."] if p.momentum else [])
+    states = [f"{kind}{part}{k}" for kind in kinds for part in ("Wb" if p.bias else "W") for k in layers]
+    steps = [f"{t}{k}" for t in ("Y", "R") for k in layers] + [f"{t}{k}" for t in ("GA", "RG") for k in hidden]
+    return (*steps, *(f"{_ROUNDING}{name}" for name in states))
 
 
 def write_trained(folder: Path, statement: Statement, trace: Trace) -> None:
@@ -215,8 +220,9 @@ def write_trained(folder: Path, statement: Statement, trace: Trace) -> None:
     arrays = {f"{t}{k}": _narrow(a) for t, values in (("Y", trace.Y), ("R", trace.R)) for k, a in enumerate(values)}
     for name, values in (("GA", trace.GA), ("RG", trace.RG)):
         arrays |= {f"{name}{k + 1}": _narrow(array) for k, array in enumerate(values)}
+    arrays |= {f"{_ROUNDING}{name}": _narrow(values) for name, values in trace.rounding.items()}
     save_arrays(folder / TRACE, arrays, {"format": FORMAT})
-    save_weights(folder, trace.final, statement.parameters.weight_bits, statement.parameters.bias)
+    save_weights(folder, trace.final, statement.parameters.state_bits, statement.parameters.bias)
     write_atomic(folder / STATEMENT, statement.to_bytes())
 
 
@@ -224,7 +230,10 @@ def read_trace(folder: Path, statement: Statement, inputs: Integers, targets: In
     """The stored trace with what follows from it: activations, signs and gradients."""
     p = statement.parameters
     arrays = _arrays(folder / TRACE, _trace_names(p))
+    rounding = {name.removeprefix(_ROUNDING): array for name, array in arrays.items() if name.startswith(_ROUNDING)}
     for name, array in arrays.items():
+        if name.startswith(_ROUNDING):
+            continue
         layer = int(name.lstrip("YRGA"))
         width = p.widths[layer] if "G" in name else p.widths[layer + 1]
         if array.shape != (p.steps, p.batch, width):
@@ -248,6 +257,7 @@ def read_trace(folder: Path, statement: Statement, inputs: Integers, targets: In
         G=[*gradients, loss_gradient(y[-1], target, p)],
         GA=ga,
         RG=[arrays[f"RG{k}"] for k in range(1, p.layers)],
+        rounding=rounding,
     )
 
 

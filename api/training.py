@@ -26,6 +26,7 @@ from prover.exact import Integers
 from prover.files import write_atomic
 from prover.model_io import Dataset, load_data, load_state, save_weights
 from prover.plan import least_segments, plan_segments
+from prover.rates import scheduled
 from prover.session import commit_final, commit_start
 from prover.trainer import Progress, State, outputs, predict, public_state, train
 from prover.trainer import run as train_on
@@ -48,7 +49,7 @@ class Options:
     batch: int
     steps: int
     rates: str
-    loss: str = "mse"
+    loss: str | None = None
     target: str = "one-hot"
     label: str | None = None
     header: bool | None = None
@@ -66,6 +67,11 @@ class Options:
     activation: str = "relu"
     bias: bool = True
     seed: bytes | None = None
+    schedule: str = "constant"
+    warmup: int = 0
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -103,11 +109,13 @@ def parse_layers(text: str) -> tuple[int, ...]:
     return widths
 
 
-def parse_rates(text: str, steps: int) -> float | list[float]:
-    """0.0625, or pieces of a schedule: 0.125x100,0.0625x50 (rate x steps)."""
+def parse_rates(text: str, steps: int, schedule: str = "constant", warmup: int = 0) -> float | list[float]:
+    """0.1 by a schedule (`prover.rates`), or pieces of one: 0.125x100,0.0625x50 (rate x steps)."""
     try:
         if "x" not in text:
-            return float(text)
+            return scheduled(float(text), steps, schedule, warmup)
+        if schedule != "constant" or warmup:
+            raise UsageError(f"--lr {text!r} is a schedule by itself: leave out --schedule and --warmup")
         pieces = [piece.split("x") for piece in text.split(",")]
         rates = [float(rate) for rate, count in pieces for _ in range(int(count))]
     except ValueError:
@@ -148,8 +156,8 @@ def _draft(options: Options, widths: tuple[int, ...]) -> Parameters:
             widths=widths,
             batch=options.batch,
             steps=options.steps,
-            rate=parse_rates(options.rates, options.steps),
-            loss=options.loss,
+            rate=parse_rates(options.rates, options.steps, options.schedule, options.warmup),
+            loss=options.loss or ("ce" if options.target == "one-hot" else "mse"),
             target=options.target,
             table_bits=TABLE_BITS,
             row_bits=14,
@@ -162,6 +170,9 @@ def _draft(options: Options, widths: tuple[int, ...]) -> Parameters:
             gradient_bits=options.gradient_bits,
             activation=options.activation,
             bias=options.bias,
+            momentum=options.momentum,
+            nesterov=options.nesterov,
+            weight_decay=options.weight_decay,
         )
     except InputInvalid as error:
         # Everything in a draft comes from options, so a fault in it is a fault of usage.
@@ -218,7 +229,7 @@ def begin(options: Options, backend: Backend, stages: Stages, device_memory: int
     elif options.initial is not None:
         initial = load_state(options.initial, draft)
     else:
-        initial = initial_state(widths, draft.weight_bits)
+        initial = initial_state(widths, draft.state_bits)
     least_segments(draft, len(inputs))  # refuses, before any work, a run that no verifier would draw the schedule of
     stages.stage("dry run")
     chosen, _ = choose_parameters(draft, initial, inputs, targets, stages.counter(draft.steps))
@@ -315,7 +326,7 @@ def _finish_chain(folder: Path, committed: Committed, nonce: bytes, backend: Bac
         statements.append(statement)
         statement = dataclasses.replace(statement, initial_root=statement.final_root)
     runs.write_openings(folder, blindings)
-    save_weights(folder, state, parts[-1].weight_bits, parts[-1].bias)
+    save_weights(folder, state, parts[-1].state_bits, parts[-1].bias)
     chains.write_manifest(folder, [Entry(s.digest()) for s in statements])
     return Trained(tuple(statements), committed.inputs, committed.targets, committed.initial, state)
 

@@ -22,7 +22,7 @@ def counts(job: Job) -> dict[str, float]:
     relation, code = job.relation, job.shape.code
     rows = {group: sum(count for _, count in group_rows(relation, group)) for group in GROUPS}
     # Commitments kept from before the training are not made again; the last state's belongs to the proof.
-    fresh = [group for group in GROUPS if group == "final" or group not in job.committed]
+    fresh = [group for group in GROUPS if group == "final" or group not in (job.committed or {})]
     every = sum(rows[group] for group in fresh) + 3
     blowup = code.positions // code.row
     shape = layout(relation)

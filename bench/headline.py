@@ -158,7 +158,7 @@ def run(json: bool = False, argv: Sequence[str] = ()) -> dict[str, Any]:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "statement.json").write_bytes(job.statement.to_bytes())
         (options.out / "proof.zkp").write_bytes(proof)
-    if options.no_floors:
+    if options.no_floors or options.backend != "cpu":  # unit costs are those of the CPU's kernels
         return {"backend": options.backend, **figures}
     floors = _floors.seconds(job, unit_costs())
     floor = sum(floors.values())

@@ -40,12 +40,12 @@ def ours(widths: Sequence[int], samples: int) -> dict[str, Any]:
     """Seconds and bytes of a proof of accuracy on so many samples; the model was trained for one step."""
     network = Network(layers=tuple(widths))
     built = build_run(network, 1, cpu.BACKEND, lambda stage: None)
-    start = time.perf_counter()
-    job = accuracy_job(
-        cpu.BACKEND, built.statement, built.final, built.blinding, built.inputs[:samples], built.targets[:samples], 128
-    )
-    proof = prove(job, cpu.BACKEND)
-    proven = time.perf_counter()
+    for _ in range(2):  # kernels are compiled in the first turn
+        start = time.perf_counter()
+        shown = built.inputs[:samples], built.targets[:samples]
+        job = accuracy_job(cpu.BACKEND, built.statement, built.final, built.blinding, *shown, 128)
+        proof = prove(job, cpu.BACKEND)
+        proven = time.perf_counter()
     verify(job.statement.to_bytes(), proof)
     return {
         "setup_seconds": 0.0,

@@ -80,7 +80,7 @@ def check_run(
         held["lookups"] += len(lookup_rows(relation, lookup, integers, strict=True))
     progress("selection")
     held["selections"] = _check_selections(statement, run)
-    held["identities"] = _check_identities(run)
+    held["identities"] = _check_identities(run) + _check_norms(run)
     progress("steps")
     paths = {name: _Path(run, statement, history) for name, history in relation.histories.items()}
     for step in range(relation.parameters.steps):
@@ -160,6 +160,11 @@ def _check_identities(run: _Run) -> int:
             total = total + (product.sum(axis=-1, keepdims=True) if part.summed else product)
         held += _same(claim.name, total, np.full_like(total, claim.constant))
     return held
+
+
+def _check_norms(run: _Run) -> int:
+    norms = run.relation.norms
+    return sum(_same(n.name, run.form(n.norm), (run.cut(n.tensor) ** 2).sum(axis=1)) for n in norms)
 
 
 def _check_einsum(run: _Run, einsum: Einsum, step: int) -> int:

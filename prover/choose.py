@@ -7,7 +7,6 @@ import itertools
 import math
 import secrets
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from verifier.check import MAX_SCHEDULE
 from verifier.errors import ParametersUnsafe
+from verifier.parameters import BILLION
 from verifier.schedule import batches, work
 from verifier.security import check_security, shape_of
 from verifier.statement import Parameters, Statement
@@ -22,15 +22,18 @@ from verifier.training import check_bounds, training_relation
 
 from .errors import InputInvalid, OutOfRange
 from .exact import Integers, bits_needed
+from .rates import multipliers
 from .trainer import Progress, State, run, unbounded
 from .watch import Observed
 
 Bytes = Callable[[int], bytes]
-MAX_RATE_BITS = 30
-MAX_MULTIPLIER = 1 << 20
 MAX_WEIGHT_WIDTH = 48
-_RANGED = ("input", "activation", "output", "backward", "error", "weight")
+_RANGED = ("input", "activation", "output", "backward", "error", "weight", "velocity")
 _DRY_STEPS = 1024  # a dry run draws the schedule of so many steps at a time, so that long runs need no memory for it
+_DRY_MOVING_STEPS = 64  # with momentum or decay a part keeps all its gradients, and shows its velocity at its end
+# Fractional bits of the coefficients of rounded states, and the least multiplier of a learning rate, for momentum alone
+# and with decay: a decayed state is committed with so many bits fewer than the weights have that it starts.
+_MOMENTUM, _DECAY = (16, 8), (12, 64)
 
 
 def quantize(values: NDArray[np.float64], bits: int, width: int, what: str) -> Integers:
@@ -69,34 +72,6 @@ def initial_state(widths: Sequence[int], weight_bits: int, random: Bytes = secre
     return State(tuple(weights), tuple(np.zeros(d, dtype=np.int64) for d in widths[1:]))
 
 
-def exact_rates(batch: int, rates: Sequence[float]) -> tuple[int, tuple[int, ...]]:
-    """(e, k) with rates[t] / batch = k[t] * 2^-e exactly and e as small as can be; one k if all are equal.
-
-    InputInvalid, naming the nearest rates that would do, for a rate that is no such multiple.
-    """
-    for rate in rates:
-        if not math.isfinite(rate) or rate <= 0:
-            raise InputInvalid(f"the learning rate must be a positive number, found {rate!r}")
-    exact = [Fraction(rate) / batch for rate in rates]
-    e = max(value.denominator.bit_length() - 1 for value in exact)
-    for rate, value in zip(rates, exact, strict=True):
-        dyadic = value.denominator & (value.denominator - 1) == 0
-        if not dyadic or e > MAX_RATE_BITS or value * 2**e > MAX_MULTIPLIER:
-            _refuse_rate(batch, rate)
-    multipliers = tuple(int(value * 2**e) for value in exact)
-    return e, multipliers[:1] if len(set(multipliers)) == 1 else multipliers
-
-
-def _refuse_rate(batch: int, rate: float) -> None:
-    exact = math.log2(batch / rate)
-    near = sorted({min(max(k, 0), MAX_RATE_BITS) for k in (math.floor(exact), math.ceil(exact))}, reverse=True)
-    rates = " or ".join(f"{batch / 2.0**k:.17g}" for k in near)
-    raise InputInvalid(
-        f"lr / batch = {rate!r} / {batch} must be k * 2^-e with e from 0 to {MAX_RATE_BITS}, so that the weight update "
-        f"is exact. With batch {batch}, use lr {rates}, or a small multiple of such a rate."
-    )
-
-
 def draft_parameters(
     *,
     widths: Sequence[int],
@@ -117,10 +92,14 @@ def draft_parameters(
     loss: str = "mse",
     activation: str = "relu",
     bias: bool = True,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
 ) -> Parameters:
     """The run as asked for, with the widest ranges the format allows, for `choose_parameters` to narrow.
 
-    `rate` is one learning rate, or one for each step. InputInvalid: what no run could be trained with.
+    `rate` is one learning rate, or one for each step; those that are no small multiple of a power of two are rounded
+    (`rates.py`). InputInvalid: what no run could be trained with.
     """
     if len(widths) < 2 or min(widths) < 1:
         raise InputInvalid(f"layers {'-'.join(map(str, widths))}: give at least two positive widths, as 64-128-10")
@@ -133,9 +112,13 @@ def draft_parameters(
         raise InputInvalid(f"{len(rates)} learning rates for {steps} steps: give one, or one for each")
     if loss == "mse" and gradient_bits < activation_bits:
         raise InputInvalid(f"gradient bits {gradient_bits} must not be fewer than activation bits {activation_bits}")
+    billionths = _billionths("momentum", momentum, BILLION - 1), _billionths("weight decay", weight_decay, BILLION)
+    if nesterov and not billionths[0]:
+        raise InputInvalid("Nesterov's momentum needs a momentum")
+    kernel_bits, least = _DECAY if billionths[1] else _MOMENTUM if billionths[0] else (0, 1)
     wide = min(16, table_bits)
     hot = target == "one-hot"
-    e, multipliers = exact_rates(batch, rates)
+    e, steps_rates = multipliers(batch, rates, least)
     return Parameters(
         widths=tuple(widths),
         activation=activation,
@@ -146,7 +129,7 @@ def draft_parameters(
         steps=steps,
         first_step=first_step,
         rate_bits=e,
-        rates=multipliers,
+        rates=steps_rates,
         activation_bits=activation_bits,
         gradient_bits=gradient_bits,
         target_bits=0 if hot else activation_bits,
@@ -165,7 +148,19 @@ def draft_parameters(
         security_bits=security_bits,
         zero_knowledge=zero_knowledge,
         bias=bias,
+        momentum=billionths[0],
+        nesterov=nesterov,
+        weight_decay=billionths[1],
+        kernel_bits=kernel_bits,
+        velocity_width=MAX_WEIGHT_WIDTH if billionths[0] else 2,
     )
+
+
+def _billionths(name: str, value: float, limit: int) -> int:
+    found = round(value * BILLION) if math.isfinite(value) else -1
+    if not 0 <= found <= limit or (found == 0) != (value == 0):
+        raise InputInvalid(f"{name} = {value!r}: from 0 to {limit / BILLION:.9g}, with up to nine decimal places")
+    return found
 
 
 def part_of(p: Parameters, first: int, steps: int) -> Parameters:
@@ -185,9 +180,9 @@ def _dry_run(
     draft: Parameters, state: State, inputs: Integers, targets: Integers, seed: bytes, on_step: Progress | None
 ) -> Observed:
     """The extremes of every ranged tensor in a run on a throwaway schedule."""
-    seen = Observed()
-    for first in range(0, draft.steps, _DRY_STEPS):
-        part = unbounded(part_of(draft, first, min(_DRY_STEPS, draft.steps - first)))
+    seen, length = Observed(), _DRY_STEPS if draft.plain else _DRY_MOVING_STEPS
+    for first in range(0, draft.steps, length):
+        part = unbounded(part_of(draft, first, min(length, draft.steps - first)))
         schedule = batches(seed, len(inputs), part.batch, part.first_step, part.steps)
         count = None if on_step is None else (lambda done, before=first: on_step(before + done))
         state, found = run(part, state, inputs, targets, schedule, count)
@@ -205,7 +200,8 @@ def choose_parameters(
     on_step: Progress | None = None,
     seed: bytes | None = None,
 ) -> tuple[Parameters, Observed]:
-    """Trains once on a throwaway schedule and sets every width to what was seen plus one bit.
+    """Trains once on a throwaway schedule and sets every width to what was seen plus one bit; velocities, which are
+    seen now and then only, plus two.
 
     The schedule of the real run follows from commitments that do not exist yet; the spare bit covers the
     difference, and is left out where it would exceed the limit of min(16, table_bits) bits (weights: 48). The
@@ -215,10 +211,11 @@ def choose_parameters(
     observed = _dry_run(draft, initial, inputs, targets, seed or secrets.token_bytes(32), on_step)
     observed.ranges["input"] = (int(inputs.min()), int(inputs.max()))
     widths: dict[str, Any] = {}
+    spare = {"input": 0, "velocity": 2}
     for name in _RANGED:
-        if name == "error" and draft.loss == "ce":
+        if (name == "error" and draft.loss == "ce") or (name == "velocity" and not draft.momentum):
             continue
-        limit = MAX_WEIGHT_WIDTH if name == "weight" else min(16, draft.table_bits)
+        limit = MAX_WEIGHT_WIDTH if name in ("weight", "velocity") else min(16, draft.table_bits)
         needed = observed.width(name)
         if needed > limit:
             low, high = observed.ranges[name]
@@ -228,11 +225,14 @@ def choose_parameters(
                 "use fewer "
                 "scale bits."
             )
-        widths[f"{name}_width"] = max(2, min(limit, needed + (name != "input")))
+        widths[f"{name}_width"] = max(2, min(limit, needed + spare.get(name, 1)))
     if draft.target == "values":
         widths["target_width"] = bits_needed(int(targets.min()), int(targets.max()))
         if widths["target_width"] > min(16, draft.table_bits):
             raise OutOfRange(f"targets need {widths['target_width']} bits; scale them down")
+    if draft.layers > 1:
+        for name in ("activation_norm", "gradient_norm"):  # not signed: the bit of the sign is the spare one
+            widths[f"{name}_width"] = observed.width(name)
     return dataclasses.replace(draft, **widths), observed
 
 

@@ -91,7 +91,7 @@ def adopt_rows(relation: Relation, group: str, tensors: dict[str, Table], rows: 
     """Lets the tensors of a group be views of its rows, so that they are in memory once."""
     first = 0
     for name, count in group_rows(relation, group):
-        tensors[name] = rows[first : first + count].reshape(-1)[: tensors[name].size]
+        tensors[name] = rows[first : first + count].reshape(-1)[: 1 << relation.tensors[name].bits]
         first += count
 
 

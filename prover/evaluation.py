@@ -40,6 +40,8 @@ def accuracy_parameters(trained: Parameters, samples: int, widths: dict[str, int
         target_width=1,
         error_width=2,
         initial="committed",
+        activation_norm_width=0,
+        gradient_norm_width=0,
         input_width=widths["input"],
         activation_width=widths["activation"],
         output_width=widths["output"],

@@ -30,6 +30,7 @@ from .trainer import State
 Floats = NDArray[np.float64]
 Arrays = Mapping[str, NDArray[np.generic]]
 FEATURE_NAMES = ("features", "inputs", "x", "X", "data", "x_train")
+VELOCITY = ".velocity"  # ends the names of what momentum keeps beside each tensor
 TARGET_NAMES = ("labels", "targets", "y", "Y", "target", "label", "y_train")
 
 
@@ -249,11 +250,15 @@ def _labels(source: str, values: Floats, classes: int | None) -> Integers:
 def save_weights(folder: Path, state: State, weight_bits: int, bias: bool = True) -> None:
     """Writes weights.safetensors (float32, PyTorch layout) and weights_int.safetensors (int64, exact).
 
-    float32 keeps 24 binary digits: it is for use; the integers are what the proof speaks about. Both are
-    secret.
+    float32 keeps 24 binary digits: it is for use; the integers are what the proof speaks about, velocities among them.
+    Both are secret. `weight_bits` is the scale of the state.
     """
     exact = state_arrays(state, bias)
-    floats = {name: (array / 2.0**weight_bits).astype(np.float32) for name, array in exact.items()}
+    floats = {
+        name: (array / 2.0**weight_bits).astype(np.float32)
+        for name, array in exact.items()
+        if not name.endswith(VELOCITY)
+    }
     save_arrays(folder / "weights.safetensors", floats, {"format": "pt"})
     save_arrays(folder / "weights_int.safetensors", exact, {"scale_bits": str(weight_bits)})
 
@@ -277,45 +282,52 @@ def state_arrays(state: State, bias: bool = True) -> dict[str, Integers]:
         named[f"layers.{layer}.weight"] = weight.T
         if bias:
             named[f"layers.{layer}.bias"] = shift
+    for layer, velocity in enumerate(state.weight_velocities):
+        named[f"layers.{layer}.weight{VELOCITY}"] = velocity.T
+    for layer, velocity in enumerate(state.bias_velocities):
+        named[f"layers.{layer}.bias{VELOCITY}"] = velocity
     return named
 
 
-def load_state(path: Path, p: Parameters) -> State:
-    """Weights by the names of `state_arrays`: int64 are exact integers at scale 2^w, floats are rounded to
-    it.
+def load_state(path: Path, p: Parameters, moving: bool = False) -> State:
+    """Weights by the names of `state_arrays`, with their velocities if `moving`: int64 are exact integers at scale
+    2^`state_bits`, floats are rounded to it.
 
-    InputInvalid: missing, foreign or misshapen tensors, non-finite numbers, values beyond p.weight_width
-    bits.
+    InputInvalid: missing, foreign or misshapen tensors, non-finite numbers, values beyond the declared widths.
     """
     arrays = load_arrays(path)
     parts = ("weight", "bias") if p.bias else ("weight",)
-    expected = {f"layers.{k}.{part}" for k in range(p.layers) for part in parts}
+    ends = ("", VELOCITY) if moving else ("",)
+    expected = {f"layers.{k}.{part}{end}" for k in range(p.layers) for part in parts for end in ends}
     if set(arrays) != expected:
         raise InputInvalid(
             f"{path}: missing tensors {sorted(expected - set(arrays))}, unexpected "
             f"{sorted(set(arrays) - expected)[:8]}; rename them to layers.0.weight, layers.0.bias, ..."
         )
-    weights, biases = [], []
+    found: dict[str, list[Integers]] = {f"{part}{end}": [] for end in ends for part in ("weight", "bias")}
     for k, (d_in, d_out) in enumerate(pairwise(p.widths)):
-        weights.append(_tensor(path, arrays, f"layers.{k}.weight", (d_out, d_in), p).T.copy())
-        zero = np.zeros(d_out, dtype=np.int64)
-        biases.append(_tensor(path, arrays, f"layers.{k}.bias", (d_out,), p) if p.bias else zero)
-    return State(tuple(weights), tuple(biases))
+        for end in ends:
+            found[f"weight{end}"].append(_tensor(path, arrays, f"layers.{k}.weight{end}", (d_out, d_in), p).T.copy())
+            if p.bias:
+                found[f"bias{end}"].append(_tensor(path, arrays, f"layers.{k}.bias{end}", (d_out,), p))
+            elif not end:
+                found["bias"].append(np.zeros(d_out, dtype=np.int64))
+    return State(*(tuple(tensors) for tensors in found.values()))
 
 
 def _tensor(path: Path, arrays: Arrays, name: str, shape: tuple[int, ...], p: Parameters) -> Integers:
-    array = arrays[name]
+    array, width = arrays[name], p.velocity_width if name.endswith(VELOCITY) else p.weight_width
     if array.shape != shape:
         raise InputInvalid(f"{path}: {name} has shape {array.shape}, the layers {p.widths} need {shape}")
     if array.dtype != np.int64:
         floats = _numeric(path, name, array)
         if not np.isfinite(floats).all():
             raise InputInvalid(f"{path}: {name} holds {int((~np.isfinite(floats)).sum())} non-finite numbers")
-        return quantize(floats, p.weight_bits, p.weight_width, f"{path}: {name}")
+        return quantize(floats, p.state_bits, width, f"{path}: {name}")
     exact = np.asarray(array, dtype=np.int64)
-    limit = 1 << (p.weight_width - 1)
+    limit = 1 << (width - 1)
     bad = np.argwhere((exact < -limit) | (exact >= limit))
     if len(bad):
         place = tuple(int(i) for i in bad[0])
-        raise InputInvalid(f"{path}: {name}{list(place)} = {exact[place]} does not fit {p.weight_width} bits")
+        raise InputInvalid(f"{path}: {name}{list(place)} = {exact[place]} does not fit {width} bits")
     return exact

@@ -64,9 +64,9 @@ def plan(parameters: Parameters, samples: int, minimum_security: int = 1) -> Pla
     lookups = sum(1 << relation.tensors[lookup.x.terms[0][1][0]].bits for lookup in relation.lookups)
     entries = lookups + sum(1 << table.bits for table in relation.tables())
     total = sum(elements.values())
-    # Rows, blinded rows and codewords; the fraction tree over K, numerators and denominators, all layers; the
-    # rest.
-    memory = total * 8 * (2 + (1 << parameters.blowup_bits)) + (1 << (entries - 1).bit_length()) * 90 + (350 << 20)
+    # Integers, rows and codewords; of the fractions' tree over K the layers from the third on, and the leaves after
+    # their first fold; the rest.
+    memory = total * 8 * (2 + (1 << parameters.blowup_bits)) + entries * 50 + (350 << 20)
     return Plan(
         elements=elements,
         lookups=lookups,
@@ -98,8 +98,10 @@ def plan_run(parts: Sequence[Parameters], samples: int, minimum_security: int = 
     Errors as of `plan`.
     """
     # Segments of one length have one shape: costs do not depend on their rates, bounds do and are cheap.
-    plans = {part.steps: plan(part, samples, minimum_security) for part in reversed(parts)}
-    each = [plans[part.steps] for part in parts]
+    plans = {
+        (part.steps, part.starts_moving): plan(part, samples, minimum_security) for part in reversed(parts)
+    }
+    each = [plans[part.steps, part.starts_moving] for part in parts]
     bounds = [integer_bounds(part) for part in parts]
     return Plan(
         elements={group: sum(found.elements[group] for found in each) for group in GROUPS},
@@ -175,21 +177,15 @@ def plan_segments(
     if segment_steps is not None and segment_steps < 1:
         raise InputInvalid(f"segments of {segment_steps} steps: at least 1")
     wanted = 1 if segment_steps is None else -(-parameters.steps // segment_steps)
-    least = max(wanted, least_segments(parameters, samples))
-
-    def check(count: int) -> None:
-        for part in cut(parameters, count):
-            check_bounds(part)
-
-    least = _least(parameters.steps, least, check)
+    parameters, least = _bounded(parameters, max(wanted, least_segments(parameters, samples)))
     chosen: dict[int, tuple[Parameters, ...]] = {}
 
     def choose(count: int) -> None:
         chosen[count] = _chosen(parameters, samples, count, data_openings)
-        found = plan(chosen[count][0], samples)
-        needed, limit = found.memory_bytes, memory
+        found = [plan(part, samples) for part in chosen[count][:2]]
+        needed, limit = max(part.memory_bytes for part in found), memory
         if device_memory is not None:
-            needed, limit = found.device_bytes, device_memory
+            needed, limit = max(part.device_bytes for part in found), device_memory
         if limit is not None and segment_steps is None and needed > limit:
             raise OutOfMemory(
                 f"a proof of {chosen[count][0].steps} steps needs about {needed >> 20} MiB of memory, {limit >> 20} "
@@ -205,6 +201,28 @@ def steps_that_fit(parameters: Parameters, samples: int, device_memory: int) -> 
     while steps and plan(part_of(parameters, 0, steps), samples).device_bytes > device_memory:
         steps //= 2
     return steps
+
+
+def _bounded(parameters: Parameters, least: int) -> tuple[Parameters, int]:
+    """The fewest segments, at least `least`, in which no integer can wrap around, and the parameters that allow it:
+    those without claims on norms if they need no more."""
+    bare = dataclasses.replace(parameters, activation_norm_width=0, gradient_norm_width=0)
+    found: dict[Parameters, int] = {}
+    refused: ParametersUnsafe | None = None
+    for candidate in dict.fromkeys((bare, parameters)):
+
+        def check(count: int, candidate: Parameters = candidate) -> None:
+            for part in cut(candidate, count):
+                check_bounds(part)
+
+        try:
+            found[candidate] = _least(candidate.steps, least, check)
+        except ParametersUnsafe as error:
+            refused = error
+    if not found:
+        raise refused or ParametersUnsafe("no number of segments fits")
+    fewest = min(found.values())
+    return next(candidate for candidate, count in found.items() if count == fewest), fewest
 
 
 def _chosen(parameters: Parameters, samples: int, count: int, data_openings: int | None) -> tuple[Parameters, ...]:

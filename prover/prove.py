@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from verifier.channel import Channel, Opened
 from verifier.claims import Claim
@@ -44,7 +44,8 @@ STANDING = ("data", "initial", "final")
 class Job:
     """All that a proof is made of: the statement, its relation and shape, the witness, and standing blindings.
 
-    `committed` holds standing commitments that are still in memory; others are made again from their blindings.
+    `committed`, if given, holds standing commitments that are still in memory; others are made again from their
+    blindings and put there, for the proof of the segment that follows.
     """
 
     statement: Statement
@@ -52,7 +53,7 @@ class Job:
     shape: Shape
     witness: Witness
     blindings: Mapping[str, Blinding]
-    committed: Mapping[str, Committed] = field(default_factory=dict)
+    committed: dict[str, Committed] | None = None
 
 
 def commit_group(
@@ -123,13 +124,16 @@ def _standing(job: Job, backend: Backend, progress: Progress, strict: bool) -> d
     """Encodes the standing commitments again from their secrets and checks that these open the statement's roots."""
     progress("standing commitments")
     s = job.statement
-    groups = {}
+    groups: dict[str, Committed] = {}
+    known = {} if job.committed is None else job.committed
     for group, root in zip(STANDING, (s.data_root, s.initial_root, s.final_root), strict=True):
         if not job.relation.group(group):
             continue  # a public first state is not committed
-        groups[group] = job.committed.get(group) or commit_group(
-            backend, job.relation, job.shape.code, group, job.witness.tensors, job.blindings[group]
-        )
+        if group not in known:
+            known[group] = commit_group(
+                backend, job.relation, job.shape.code, group, job.witness.tensors, job.blindings[group]
+            )
+        groups[group] = known[group]
         adopt_rows(job.relation, group, job.witness.tensors, groups[group].rows)
         if strict and groups[group].root != root:
             raise CommitmentMismatch(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from verifier.commitment import code_of
 from verifier.relation import Relation
@@ -11,7 +11,7 @@ from verifier.statement import Parameters, Statement
 from verifier.training import training_relation
 
 from .backends.interface import Backend, Table
-from .commitment import Blinding, Committed
+from .commitment import Blinding, Committed, adopt_rows
 from .exact import Integers
 from .prove import Job, commit_group, prepare
 from .randomness import Randomness
@@ -29,15 +29,14 @@ ZERO_ROOT = bytes(32)
 
 
 def run_integers(
-    relation: Relation, inputs: Integers, targets: Integers, trace: Trace
+    relation: Relation, inputs: Integers, targets: Integers, trace: Trace, without: Collection[str] = ()
 ) -> dict[str, Integers]:
-    """Every committed tensor of a run but the multiplicities, padded and flat, by name."""
-    return (
-        batch_integers(trace, relation)
-        | data_integers(inputs, targets, relation)
-        | state_integers(trace.initial, "initial", relation)
-        | state_integers(trace.final, "final", relation)
-    )
+    """Every committed tensor of a run but the multiplicities, padded and flat, by name; without the states named."""
+    out = batch_integers(trace, relation) | data_integers(inputs, targets, relation)
+    for group, state in (("initial", trace.initial), ("final", trace.final)):
+        if group not in without:
+            out |= state_integers(state, group, relation)
+    return out
 
 
 def _commit(
@@ -114,11 +113,20 @@ def assemble(
     trace: Trace,
     blindings: Mapping[str, Blinding],
     minimum_security: int,
-    keep: Mapping[str, Committed] | None = None,
+    keep: dict[str, Committed] | None = None,
 ) -> Job:
-    """Everything `prover.prove.prove` needs. WitnessUnsatisfied when a value is outside its table."""
+    """Everything `prover.prove.prove` needs. WitnessUnsatisfied when a value is outside its table.
+
+    `keep` holds commitments of these very blindings that are in memory; those that the proof makes are put there.
+    """
     relation, shape = prepare(statement, minimum_security)
-    integers = run_integers(relation, inputs, targets, trace)
+    tables, states = dict[str, Table](), list[str]()
+    for group in ("initial", "final"):
+        # Inputs may be negative, the limbs of states are not: these are taken from the committed rows as they are.
+        if keep is not None and group in keep:
+            adopt_rows(relation, group, tables, keep[group].rows)
+            states.append(group)
+    integers = run_integers(relation, inputs, targets, trace, without=states)
     derived = derived_integers(trace, relation)
-    witness = build_witness(backend, relation, integers, derived, seed=statement.initial_root)
-    return Job(statement, relation, shape, witness, blindings, keep or {})
+    witness = build_witness(backend, relation, integers, derived, seed=statement.initial_root, tables=tables)
+    return Job(statement, relation, shape, witness, blindings, keep)

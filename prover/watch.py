@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from verifier.statement import Parameters
 
 from .errors import OutOfRange
@@ -43,6 +45,18 @@ class Watch:
             raise OutOfRange(
                 f"step {self.step}, layer {layer}: {name} {worst} does not fit {name}_width = {width} "
                 f"bits; it needs {bits_needed(low, high)}. Declare a wider range or lower the rate."
+            )
+
+    def norm(self, name: str, layer: int, values: Integers) -> None:
+        """Checks sums of squares over the batch, values [B, d], and keeps the largest; exact below 2^53."""
+        largest = int(np.square(values, dtype=np.float64).sum(axis=0).max())
+        low, high = self.observed.ranges.get(name, (0, 0))
+        self.observed.ranges[name] = (low, max(high, largest))
+        width: int = getattr(self.parameters, f"{name}_width")
+        if width and largest >= 1 << width:
+            raise OutOfRange(
+                f"step {self.step}, layer {layer}: {name} {largest} does not fit {name}_width = {width} bits; it needs "
+                f"{largest.bit_length()}. Declare a wider range or lower the rate."
             )
 
     def product(self, name: str, layer: int, a: Integers, b: Integers) -> Integers:

@@ -17,6 +17,7 @@ from verifier.tables import SLOPE_BITS, second_column
 from .activations import activate, chain
 from .backends import host
 from .backends.interface import Backend, Table
+from .backends.threads import each
 from .errors import WitnessUnsatisfied
 from .loss import cross_entropy
 from .trainer import State, Trace, public_state
@@ -129,9 +130,25 @@ def batch_integers(trace: Trace, relation: Relation) -> dict[str, Integers]:
     for l in range(1, p.layers):
         whole[f"GA{l}"] = trace.GA[l - 1]
         whole |= {f"RG{l}.{k}": limb for k, limb in enumerate(limbs(trace.RG[l - 1], p.weight_bits, p))}
-    out = {name: pad(values, axes[name].axes) for name, values in whole.items()}
+    padded = each(lambda name: pad(whole[name], axes[name].axes), list(whole))
+    out = dict(zip(whole, padded, strict=True))
     out |= rounding_integers(trace.rounding, relation)
+    for norm in relation.norms:
+        values = _norm_of(trace, norm.tensor)
+        parts = enumerate(limbs((values**2).sum(axis=1), _norm_width(p, norm.tensor), p))
+        out |= {f"norm.{norm.tensor}.{k}": pad(limb, axes[f"norm.{norm.tensor}.{k}"].axes) for k, limb in parts}
     return out | slope_integers(out, relation) | loss_integers(out[f"Y{p.layers - 1}"], relation)
+
+
+def _norm_of(trace: Trace, tensor: str) -> Integers:
+    """The tensor [T, B, d] whose norms are committed."""
+    kind, layer = tensor.rstrip("0123456789"), int(tensor.lstrip("YGActgrd"))
+    found = {"Y": trace.Y, "act": trace.A[1:], "GA": [trace.GA[0], *trace.GA], "grad": trace.G}
+    return found[kind][layer]
+
+
+def _norm_width(p: Parameters, tensor: str) -> int:
+    return p.activation_norm_width if tensor[:1] in "Ya" else p.gradient_norm_width
 
 
 def slope_integers(flat: Mapping[str, Integers], relation: Relation) -> dict[str, Integers]:
@@ -212,9 +229,8 @@ def count_lookups(
     """How often each row of each table is looked up."""
 
     def counts(table: LookupTable) -> Table:
-        columns = [
-            lookup_rows(relation, lookup, tensors, strict) for lookup in relation.lookups if lookup.table == table
-        ]
+        lookups = [lookup for lookup in relation.lookups if lookup.table == table]
+        columns = each(lambda lookup: lookup_rows(relation, lookup, tensors, strict), lookups)
         return backend.count_table(columns, 1 << table.bits)
 
     return {f"count:{table.name}": counts(table) for table in relation.tables()}
@@ -227,10 +243,13 @@ def build_witness(
     derived: Mapping[str, Integers],
     strict: bool = True,
     seed: bytes = bytes(32),
+    tables: Mapping[str, Table] | None = None,
 ) -> Witness:
     """All tables of a proof from the padded integers of every committed and derived tensor; `seed` is the first
-    state's, where that is public."""
-    tensors = {name: backend.field(values) for name, values in integers.items()}
+    state's, where that is public. `tables` are tensors that are in the field already, of non-negative integers."""
+    tables = tables or {}
+    tensors = dict(tables) | _to_fields(backend, integers)
+    integers = dict(integers) | {name: backend.host(table).view(np.int64) for name, table in tables.items()}
     tensors |= count_lookups(backend, relation, integers, strict)
     states: dict[str, Table] = {}
     velocities: dict[str, Table] = {}
@@ -241,8 +260,12 @@ def build_witness(
             first = public_state(relation.parameters, seed)
             values = (first.biases if history.rows is None else first.weights)[history.layer]
             states[name] = backend.field(pad(values, axes))
-        for tables, state in ((states, history.initial), (velocities, history.velocity)):
+        for kept, state in ((states, history.initial), (velocities, history.velocity)):
             if state is not None:
-                tables[name] = backend.field(evaluate_form(state.form, integers) - state.offset * inside)
+                kept[name] = backend.field(evaluate_form(state.form, integers) - state.offset * inside)
     ordered = {name: tensors[name] for name in relation.tensors}
-    return Witness(ordered, {name: backend.field(values) for name, values in derived.items()}, states, velocities)
+    return Witness(ordered, _to_fields(backend, derived), states, velocities)
+
+
+def _to_fields(backend: Backend, integers: Mapping[str, Integers]) -> dict[str, Table]:
+    return dict(zip(integers, backend.fields(list(integers.values())), strict=True))

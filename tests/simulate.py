@@ -130,6 +130,10 @@ def simulate(relation: Relation, start: Arrays, batches: Sequence[Sequence[int]]
         for name in [key for key in x if key[0] == "R"]:
             for k, limb in enumerate(split(x[name], w, p.table_bits)):
                 x[f"{name}.{k}"] = limb
+        for norm in relation.norms:
+            width = p.activation_norm_width if norm.tensor[0] == "Y" else p.gradient_norm_width
+            for k, limb in enumerate(split((x[norm.tensor][:p.batch] ** 2).sum(axis=0), width, p.table_bits)):
+                x[f"norm.{norm.tensor}.{k}"] = limb
         tamper("end", t, x)
         steps.append(x)
     committed = {name: np.stack([x[name] for x in steps]) for name in relation.tensors if name in steps[0]}

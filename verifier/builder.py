@@ -11,6 +11,7 @@ from .relation import (
     Identity,
     Lookup,
     Masked,
+    Norm,
     Relation,
     Selection,
     Table,
@@ -35,6 +36,7 @@ class Builder:
         self.lookups: list[Lookup] = []
         self.identities: list[Identity] = []
         self.totals: list[Total] = []
+        self.norms: list[Norm] = []
 
     def tensor(self, name: str, group: str, *axes: Axis) -> str:
         """A committed tensor of a group."""
@@ -76,6 +78,7 @@ class Builder:
             tuple(self.identities),
             finals,
             tuple(self.totals),
+            tuple(self.norms),
         )
         for table in collected.tables():
             self.tensor(f"count:{table.name}", "witness", Axis("table", 1 << table.bits))

@@ -17,6 +17,12 @@ def check_consistent(s: Statement) -> None:
     """Raises MalformedStatement for fields that contradict each other."""
     p = s.parameters
     _consistent_optimizer(p)
+    norms = p.activation_norm_width, p.gradient_norm_width
+    if (norms[0] > 0) != (norms[1] > 0) or (norms[0] and (p.layers == 1 or p.task != "training")):
+        raise MalformedStatement(
+            "ranges.activation_norm and ranges.gradient_norm are both zero or both not; not zero, they are of the "
+            "hidden layers of a training"
+        )
     if p.task == "accuracy":
         _consistent_accuracy(s)
     if p.task == "training" and p.loss == "mse" and p.gradient_bits < p.activation_bits:

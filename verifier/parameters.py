@@ -29,7 +29,9 @@ class Parameters:
     the scale of the coefficients that end in a rounded state: the velocity, and with decay the weights, which are then
     committed at scale 2^(w - q).
     Widths are bits of a signed two's-complement range [-2^(width-1), 2^(width-1)) proven for every entry; the one
-    exception is target_width = 1 of one-hot targets, proven to be 0 or 1. Targets stand at scale 2^target_bits.
+    exception is target_width = 1 of one-hot targets, proven to be 0 or 1. Targets stand at scale 2^target_bits. Norms
+    are not signed: unless their widths are zero, sums of squares over the batch of every hidden activation and gradient
+    are below 2^width (`norms.py`).
     """
 
     widths: tuple[int, ...]
@@ -67,6 +69,8 @@ class Parameters:
     weight_decay: int = 0
     kernel_bits: int = 0
     velocity_width: int = 2
+    activation_norm_width: int = 0
+    gradient_norm_width: int = 0
 
     @property
     def plain(self) -> bool:
@@ -124,6 +128,8 @@ INTEGERS: dict[str, tuple[str, str, int, int]] = {
     "error_width": ("ranges", "error", 2, 16),
     "weight_width": ("ranges", "weight", 2, 48),
     "velocity_width": ("ranges", "velocity", 2, 48),
+    "activation_norm_width": ("ranges", "activation_norm", 0, 48),
+    "gradient_norm_width": ("ranges", "gradient_norm", 0, 48),
     "momentum": ("training", "momentum", 0, BILLION - 1),
     "weight_decay": ("training", "weight_decay", 0, BILLION),
     "kernel_bits": ("fixed_point", "kernel_bits", 0, 24),

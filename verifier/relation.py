@@ -190,6 +190,15 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class Norm:
+    """norm[t, f] = sum over b below the public size of tensor[t, b, f]^2, at every (t, f), padding included."""
+
+    name: str
+    tensor: str
+    norm: Form
+
+
+@dataclass(frozen=True)
 class Total:
     """The entries of a product of tensors, inside their public sizes, add up to a public number."""
 
@@ -213,6 +222,7 @@ class Relation:
     identities: tuple[Identity, ...]
     finals: tuple[Final, ...]
     totals: tuple[Total, ...] = ()
+    norms: tuple[Norm, ...] = ()
     removed: frozenset[str] = field(default_factory=frozenset)
 
     def group(self, name: str) -> list[Tensor]:
@@ -233,6 +243,7 @@ class Relation:
             selections=tuple(c for c in self.selections if c.name != name),
             identities=tuple(c for c in self.identities if c.name != name),
             totals=tuple(c for c in self.totals if c.name != name),
+            norms=tuple(c for c in self.norms if c.name != name),
             finals=tuple(final for final in self.finals if final.name != name),
             removed=self.removed | {name},
         )

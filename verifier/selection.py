@@ -8,7 +8,7 @@ from .channel import Hidden
 from .claims import At, Below, Claim, Rows, Term, Weight, at_axes, inside, tail
 from .field import ONE, ZERO, Ext, equality_table
 from .products import Points
-from .relation import Identity, Relation, Selection, Total
+from .relation import Identity, Norm, Relation, Selection, Total
 from .statement import Statement
 
 
@@ -20,6 +20,7 @@ def direct_claims(statement: Statement, relation: Relation, points: Points) -> l
     rows = _scheduled_rows(statement.batches(), points) if relation.selections else ()
     claims = [_selection(relation, selection, points, rows) for selection in relation.selections]
     claims += [_identity(identity, points) for identity in relation.identities]
+    claims += [_norm(relation, norm, points) for norm in relation.norms]
     return claims + [_total(total) for total in relation.totals]
 
 
@@ -44,6 +45,16 @@ def _selection(relation: Relation, selection: Selection, points: Points, rows: t
 def _total(entry: Total) -> Claim:
     weight = Weight(tuple(Below(axis.bits, axis.size) for axis in entry.axes))
     return Claim(entry.name, Hidden(Ext.of(entry.value)), (Term(ONE, entry.tensors, weight),))
+
+
+def _norm(relation: Relation, claim: Norm, points: Points) -> Claim:
+    """The sum of squares over the batch at (p_t, p_f)."""
+    _, places, feature = relation.tensors[claim.tensor].axes
+    at = tail(points.f, feature)
+    squares = Term(ONE, (claim.tensor, claim.tensor), Weight((At(points.t), Below(places.bits, places.size), At(at))))
+    weight = Weight((At(points.t), At(at)))
+    limbs = tuple(Term(Ext.of(-coefficient), names, weight) for coefficient, names in claim.norm.terms)
+    return Claim(claim.name, Hidden(ZERO), (squares, *limbs))
 
 
 def _identity(identity: Identity, points: Points) -> Claim:

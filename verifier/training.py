@@ -9,6 +9,7 @@ from .evaluation import accuracy_relation
 from .field import P
 from .initial import bound as initial_bound
 from .network import finals, forward, states, targets
+from .norms import change_bounds, norms
 from .optimizer import coefficients, spread
 from .relation import Einsum, Form, Identity, Lookup, Part, Relation, Table, linear
 from .statement import Parameters, Statement
@@ -49,6 +50,7 @@ def training_relation(statement: Statement) -> Relation:
                 None,
             )
         )
+    norms(build)
     return build.relation(einsums, states(build), finals(build))
 
 
@@ -97,8 +99,8 @@ def _cross_entropy(build: Builder, target: str) -> None:
 def integer_bounds(p: Parameters) -> dict[str, int]:
     """The largest magnitude each integer of the relation can have, given the proven ranges and the number of steps.
 
-    |W_t| by the optimiser's coefficients (`optimizer.py`) on |W_0| <= 2^(bW-1), |V_0| <= 2^(bV-1) and
-    |A^T G| <= B max|A| max|G|; then |Z| <= d_in max|A| max|W_t| + 2^a max|bias|, and the same backward. Cross entropy
+    |W_t| by the optimiser's coefficients (`optimizer.py`) on |W_0| <= 2^(bW-1), |V_0| <= 2^(bV-1) and what one step
+    adds (`norms.py`); then |Z| <= d_in max|A| max|W_t| + 2^a max|bias|, and the same backward. Cross entropy
     has |G| <= 2^g at its output.
     """
     last, bounds = p.layers - 1, {}
@@ -109,8 +111,7 @@ def integer_bounds(p: Parameters) -> dict[str, int]:
     for l in range(p.layers):
         a = 1 << ((p.input_width if l == 0 else p.activation_width) - 1)
         g = largest_error if l == last else 1 << (p.backward_width - 1)
-        change = p.batch * a * g if training else 0
-        shift = (p.batch * g) << p.activation_bits if training else 0
+        change, shift = change_bounds(p, l, largest_error) if training else (0, 0)
         weight, bias = _state_bound(p, change), _state_bound(p, shift) if p.bias else 0
         y_width = p.output_width if l == last else p.activation_width
         output = (1 << (p.weight_bits + y_width)) + (1 << p.weight_bits)

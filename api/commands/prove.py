@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +14,7 @@ import typer
 
 import verifier
 from prover.check import check_run
+from prover.commitment import Committed
 from prover.errors import ProverError
 from prover.files import write_atomic
 from prover.plan import plan_run
@@ -143,11 +144,11 @@ def prove(
             chosen.check(segment.statement)
         shown.stage("read the run")
         trainer = chains.Trainer(run, segments) if pending else None
-        made = [
-            _prove_segment(run, segment, segments, trainer, ledger, out, chosen, shown)
-            for segment in pending
-            if trainer
-        ]
+        made, kept = [], dict[str, Committed]()
+        for segment in pending:
+            assert trainer is not None
+            kept = _still_valid(kept, segment)
+            made.append(_prove_segment(run, segment, segments, trainer, ledger, out, chosen, shown, kept))
     if len(segments) > 1:
         _report_chain(run, segments, made, shown, as_json)
     else:
@@ -181,6 +182,13 @@ def _verify(statement: Statement, proof: bytes) -> Verdict:
     return verifier.verify(statement.to_bytes(), proof, minimum_security=LEAST_SECURITY, allow_transparent=not hiding)
 
 
+def _still_valid(kept: Mapping[str, Committed], segment: Segment) -> dict[str, Committed]:
+    """What the proof of one segment leaves for another: the data, and its last state as the first one of the next."""
+    found = {"data": kept.get("data"), "initial": kept.get("final")}
+    roots = {"data": segment.statement.data_root, "initial": segment.statement.initial_root}
+    return {name: group for name, group in found.items() if group is not None and group.root == roots[name]}
+
+
 def _prove_segment(
     run: Path,
     segment: Segment,
@@ -190,6 +198,7 @@ def _prove_segment(
     out: Path | None,
     chosen: Chosen,
     shown: Stages,
+    kept: dict[str, Committed],
 ) -> tuple[Verdict, int]:
     """Proves, checks, counts and publishes one segment; its verdict and the bytes of its proof."""
     statement, before = segment.statement, shown.total()
@@ -198,10 +207,9 @@ def _prove_segment(
             shown.stage("train again")
         found = trainer.run(segment, shown.counter(statement.parameters.steps))
         shown.stage("witness")
-        job = assemble(
-            chosen.backend, statement, found.inputs, found.targets, found.trace, found.blindings, LEAST_SECURITY
-        )
-        proof = make_proof(job, chosen.backend, progress=shown.stage)
+        opened, backend = found.blindings, chosen.backend
+        job = assemble(backend, statement, found.inputs, found.targets, found.trace, opened, LEAST_SECURITY, kept)
+        proof = make_proof(job, backend, progress=shown.stage)
         shown.stage("check the proof")
         try:
             verdict = _verify(statement, proof)

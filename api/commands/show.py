@@ -80,7 +80,7 @@ def sentences(s: Statement, segments: int = 1) -> tuple[list[str], list[str]]:
     claimed = [
         f"A network with layers {network}, {ACTIVATION_NAMES[p.activation]} between them, was trained from {start} "
         f"({s.initial_root.hex()[:16]}…) to a committed final state ({s.final_root.hex()[:16]}…).",
-        f"It took steps {p.first_step + 1} to {last} of plain gradient descent: {rates_text(p)}, "
+        f"It took steps {p.first_step + 1} to {last} of stochastic gradient descent: {rates_text(p)}, "
         "batches of "
         f"{p.batch}, {loss} against {targets}.",
         "Every batch holds the samples that the public schedule picks from a committed set of "

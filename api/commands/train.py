@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from verifier.parameters import BILLION
 from verifier.statement import ACTIVATIONS, Parameters, Statement
 
 from .. import chains, runs, training
@@ -20,7 +21,8 @@ from ..training import Options, Trained
 Data = Annotated[Path | None, typer.Option("--data", help=".csv, .csv.gz, .npy, .npz, .safetensors; - reads CSV.")]
 Layers = Annotated[str | None, typer.Option(help="Widths from input to output, as 64-128-64-10.")]
 Loss = Annotated[
-    str, typer.Option(help="mse: half the sum of squares; ce: softmax cross entropy; averaged over the batch.")
+    str | None,
+    typer.Option(help="ce: softmax cross entropy (default for classes); mse: half the sum of squares (for values)."),
 ]
 Activation = Annotated[str, typer.Option(help="Between layers: relu, leaky-relu (slope 1/8) or silu.")]
 Bias = Annotated[bool, typer.Option("--bias/--no-bias", help="Whether layers have biases.")]
@@ -30,8 +32,15 @@ SegmentSteps = Annotated[
     int | None, typer.Option(help="At most so many steps a segment. Default: as many as bounds and memory allow.")
 ]
 Rate = Annotated[
-    str, typer.Option("--lr", help="Rate, a small multiple of batch / 2^e; or a schedule: 0.125x100,0.0625x50.")
+    str, typer.Option("--lr", help="Rate, rounded to k batch / 2^e; or pieces of a schedule: 0.1x100,0.05x50.")
 ]
+Schedule = Annotated[
+    str, typer.Option(help="How the rate changes: constant, cosine, cosine:END or step:EVERY:FACTOR.")
+]
+Warmup = Annotated[int, typer.Option(help="Steps that lead up to the first rate linearly.")]
+Momentum = Annotated[float, typer.Option(help="Momentum, as in torch.optim.SGD.")]
+Nesterov = Annotated[bool, typer.Option("--nesterov", help="Nesterov's momentum.")]
+Decay = Annotated[float, typer.Option("--weight-decay", help="Weight decay, as in torch.optim.SGD.")]
 Target = Annotated[str, typer.Option(help="one-hot: class numbers; values: real targets.")]
 Label = Annotated[str | None, typer.Option(help="Label column by name or number from 0. Default: the last.")]
 Header = Annotated[bool | None, typer.Option("--header/--no-header", help="Whether a CSV starts with names.")]
@@ -64,7 +73,7 @@ def register(app: typer.Typer) -> None:
 def _options(data: Path | None, layers: str | None, **more: Any) -> Options:
     if data is None or layers is None:
         raise UsageError("--data and --layers are needed")
-    if more["loss"] not in ("mse", "ce"):
+    if more["loss"] not in (None, "mse", "ce"):
         raise UsageError(f"--loss {more['loss']!r}: mse or ce")
     if more["activation"] not in ACTIVATIONS:
         raise UsageError(f"--activation {more['activation']!r}: {', '.join(ACTIVATIONS)}")
@@ -91,12 +100,17 @@ def _folder(out: Path | None) -> Path:
 def train(
     data: Data = None,
     layers: Layers = None,
-    loss: Loss = "mse",
+    loss: Loss = None,
     activation: Activation = "relu",
     bias: Bias = True,
     batch: Batch = 64,
     steps: Steps = 32,
     lr: Rate = "0.0625",
+    schedule: Schedule = "constant",
+    warmup: Warmup = 0,
+    momentum: Momentum = 0.0,
+    nesterov: Nesterov = False,
+    weight_decay: Decay = 0.0,
     target: Target = "one-hot",
     label: Label = None,
     header: Header = None,
@@ -134,6 +148,11 @@ def train(
         batch=batch,
         steps=steps,
         rates=lr,
+        schedule=schedule,
+        warmup=warmup,
+        momentum=momentum,
+        nesterov=nesterov,
+        weight_decay=weight_decay,
         loss=loss,
         activation=activation,
         bias=bias,
@@ -162,12 +181,17 @@ def train(
 def commit(
     data: Data = None,
     layers: Layers = None,
-    loss: Loss = "mse",
+    loss: Loss = None,
     activation: Activation = "relu",
     bias: Bias = True,
     batch: Batch = 64,
     steps: Steps = 32,
     lr: Rate = "0.0625",
+    schedule: Schedule = "constant",
+    warmup: Warmup = 0,
+    momentum: Momentum = 0.0,
+    nesterov: Nesterov = False,
+    weight_decay: Decay = 0.0,
     target: Target = "one-hot",
     label: Label = None,
     header: Header = None,
@@ -193,6 +217,11 @@ def commit(
         batch=batch,
         steps=steps,
         rates=lr,
+        schedule=schedule,
+        warmup=warmup,
+        momentum=momentum,
+        nesterov=nesterov,
+        weight_decay=weight_decay,
         loss=loss,
         activation=activation,
         bias=bias,
@@ -236,9 +265,12 @@ def commit(
 
 
 def rates_text(p: Parameters) -> str:
-    """The learning rate, or the span of a schedule."""
+    """The learning rate, or the span of a schedule, with momentum and decay."""
     low, high = (p.batch * k / 2.0**p.rate_bits for k in (min(p.rates), max(p.rates)))
-    return f"lr {low:g}" if low == high else f"lr {low:g} to {high:g} by a public schedule"
+    text = f"lr {low:g}" if low == high else f"lr {low:g} to {high:g} by a public schedule"
+    if p.momentum:
+        text += f", {'Nesterov ' if p.nesterov else ''}momentum {p.momentum / BILLION:g}"
+    return text + (f", weight decay {p.weight_decay / BILLION:g}" if p.weight_decay else "")
 
 
 def summary(statement: Statement) -> str:
@@ -262,9 +294,8 @@ def report(folder: Path, run: Trained, settings: runs.Settings, shown: Stages, a
         training.quality(state, p, run.inputs, run.targets, settings.target_scale) for state in (run.initial, run.final)
     )
     (name,) = before
-    widths = {
-        key: getattr(p, f"{key}_width") for key in ("input", "activation", "output", "backward", "error", "weight")
-    }
+    shown_widths = ["input", "activation", "output", "backward", "error", "weight", *["velocity"][: p.momentum]]
+    widths = {key: getattr(p, f"{key}_width") for key in shown_widths}
     result = {
         "folder": str(folder),
         "segments": [x.parameters.steps for x in run.statements],

@@ -195,7 +195,7 @@ def test_every_claim_of_cross_entropy_has_its_attack() -> None:
 
 def claims_of(relation: Relation) -> set[str]:
     """The names of all claims that can be left out."""
-    named = (*relation.lookups, *relation.einsums, *relation.selections, *relation.identities)
+    named = (*relation.lookups, *relation.einsums, *relation.selections, *relation.identities, *relation.norms)
     return ({claim.name for claim in named} | {final.name for final in relation.finals}
             | {f"mask:{name}" for name in relation.masked})
 

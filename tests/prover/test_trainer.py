@@ -14,7 +14,6 @@ from prover.choose import (
     choose_parameters,
     choose_rows,
     draft_parameters,
-    exact_rates,
     initial_state,
     one_hot,
     quantize,
@@ -22,6 +21,7 @@ from prover.choose import (
 from prover.errors import InputInvalid, OutOfRange
 from prover.exact import bits_needed, matmul_exact, round_half_up
 from prover.model_io import load_data
+from prover.rates import multipliers, scheduled
 from prover.trainer import State, Trace, outputs, predict, run, train
 from verifier import schedule as public
 from verifier.errors import ParametersUnsafe
@@ -299,16 +299,51 @@ def test_an_initial_state_of_other_layers_is_refused():
 
 @pytest.mark.parametrize("batch, rate, e", [(64, 0.0625, 10), (3, 0.375, 3), (1, 1.0, 0), (48, 0.75, 6)])
 def test_rates_that_make_the_update_exact(batch, rate, e):
-    assert exact_rates(batch, [rate]) == (e, (1,))
+    assert multipliers(batch, [rate]) == (e, (1,))
 
 
-@pytest.mark.parametrize(
-    "batch, rate, advice",
-    [(64, 0.1, "use lr 0.0625 or 0.125"), (3, 0.1, "use lr 0.09375 or 0.1875"), (64, 1e9, "use lr 64")],
-)
-def test_other_rates_name_those_that_would_do(batch, rate, advice):
-    with pytest.raises(InputInvalid, match=advice):
-        exact_rates(batch, [rate])
+@pytest.mark.parametrize("batch, rate", [(64, 0.1), (3, 0.1), (17, 3.3), (64, 1e-4), (1, 0.0625 + 2**-20)])
+def test_other_rates_are_rounded_to_within_half_a_percent(batch, rate):
+    e, (k,) = multipliers(batch, [rate])
+    assert 128 <= k <= 256 and abs(k * batch / 2**e - rate) <= rate / 256
+
+
+@pytest.mark.parametrize("batch, rate", [(64, 1e9), (64, 1e-12)])
+def test_rates_beyond_all_multipliers(batch, rate):
+    with pytest.raises(InputInvalid, match="cannot be had"):
+        multipliers(batch, [rate])
+
+
+def test_a_rate_that_rounding_would_make_zero():
+    with pytest.raises(InputInvalid, match=r"is rounded to zero beside the largest, 0\.1"):
+        multipliers(64, [0.1, 1e-5])
+
+
+def test_fine_multipliers_for_optimisers_that_weigh_them():
+    assert multipliers(64, [0.0625], 8) == (13, (8,))
+    assert multipliers(64, [0.125, 0.0625], 64) == (15, (64, 32))
+
+
+@pytest.mark.parametrize("schedule, warmup, expected", [
+    ("constant", 0, 0.4),
+    ("constant", 2, [0.4 / 3, 0.8 / 3, 0.4, 0.4, 0.4]),
+    ("step:2:0.5", 0, [0.4, 0.4, 0.2, 0.2, 0.1]),
+    ("cosine:0.2", 0, [0.4, 0.3707, 0.3, 0.2293, 0.2]),
+    ("cosine", 3, [0.1, 0.2, 0.3, 0.4, 0.004]),
+])  # fmt: skip
+def test_schedules(schedule, warmup, expected):
+    assert scheduled(0.4, 5, schedule, warmup) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "step", "step:0:0.5", "step:a:b", "cosine:x", "constant:1"])
+def test_schedules_that_are_none(schedule):
+    with pytest.raises(InputInvalid, match="constant, cosine, cosine:END or step:EVERY:FACTOR"):
+        scheduled(0.4, 5, schedule)
+
+
+def test_a_warm_up_leaves_steps():
+    with pytest.raises(InputInvalid, match="from 0 to 4"):
+        scheduled(0.4, 5, "constant", 5)
 
 
 @pytest.mark.parametrize(
@@ -321,7 +356,7 @@ def test_other_rates_name_those_that_would_do(batch, rate, advice):
     ],
 )
 def test_schedules_of_rates_become_multipliers(batch, rates, expected):
-    assert exact_rates(batch, rates) == expected
+    assert multipliers(batch, rates) == expected
 
 
 def test_rates_must_be_one_or_one_a_step():
@@ -337,7 +372,7 @@ def test_cross_entropy_needs_classes():
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_rate_must_be_a_positive_number(rate):
     with pytest.raises(InputInvalid, match="positive number"):
-        exact_rates(64, [rate])
+        multipliers(64, [rate])
 
 
 def test_chosen_widths_hold_the_run_with_one_spare_bit():
