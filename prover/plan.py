@@ -215,10 +215,10 @@ def plan_segments(
 
     def choose(count: int) -> None:
         chosen[count] = _chosen(parameters, samples, count, data_openings)
-        plans = [plan(part, samples) for part in chosen[count][:2]]
-        needed, limit = max(found.memory_bytes for found in plans), memory
+        found = [plan(part, samples) for part in chosen[count][:2]]
+        needed, limit = max(part.memory_bytes for part in found), memory
         if device_memory is not None:
-            needed, limit = max(found.device_bytes for found in plans), device_memory
+            needed, limit = max(part.device_bytes for part in found), device_memory
         if limit is not None and segment_steps is None and needed > limit:
             raise OutOfMemory(
                 f"a proof of {chosen[count][0].steps} steps needs about {needed >> 20} MiB of memory, {limit >> 20} "
@@ -226,6 +226,14 @@ def plan_segments(
             )
 
     return chosen[_least(parameters.steps, least, choose)]
+
+
+def steps_that_fit(parameters: Parameters, samples: int, device_memory: int) -> int:
+    """How many steps a proof may have to fit a device, by halving; 0 if not even one does."""
+    steps = parameters.steps
+    while steps and plan(part_of(parameters, 0, steps), samples).device_bytes > device_memory:
+        steps //= 2
+    return steps
 
 
 def _bounded(parameters: Parameters, least: int) -> tuple[Parameters, int]:
@@ -247,14 +255,6 @@ def _bounded(parameters: Parameters, least: int) -> tuple[Parameters, int]:
         raise refused or ParametersUnsafe("no number of segments fits")
     fewest = min(found.values())
     return next(candidate for candidate, count in found.items() if count == fewest), fewest
-
-
-def steps_that_fit(parameters: Parameters, samples: int, device_memory: int) -> int:
-    """How many steps a proof may have to fit a device, by halving; 0 if not even one does."""
-    steps = parameters.steps
-    while steps and plan(part_of(parameters, 0, steps), samples).device_bytes > device_memory:
-        steps //= 2
-    return steps
 
 
 def _chosen(parameters: Parameters, samples: int, count: int, data_openings: int | None) -> tuple[Parameters, ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,13 @@ from verifier.tables import SLOPE_BITS, second_column
 from .activations import activate, chain
 from .backends import host
 from .backends.interface import Backend, Table
-from .backends.threads import spread
+from .backends.threads import each
 from .errors import WitnessUnsatisfied
 from .loss import cross_entropy
 from .trainer import State, Trace, public_state
 
 Integers = NDArray[np.int64]
 to_field = host.field
-T = TypeVar("T")
 
 
 class Forward(Protocol):
@@ -132,7 +131,7 @@ def batch_integers(trace: Trace, relation: Relation) -> dict[str, Integers]:
     for l in range(1, p.layers):
         whole[f"GA{l}"] = trace.GA[l - 1]
         whole |= {f"RG{l}.{k}": limb for k, limb in enumerate(limbs(trace.RG[l - 1], p.weight_bits, p))}
-    padded = _each(lambda name: pad(whole[name], axes[name].axes), list(whole))
+    padded = each(lambda name: pad(whole[name], axes[name].axes), list(whole))
     out = dict(zip(whole, padded, strict=True))
     out |= rounding_integers(trace.rounding, relation)
     for norm in relation.norms:
@@ -232,7 +231,7 @@ def count_lookups(
 
     def counts(table: LookupTable) -> Table:
         lookups = [lookup for lookup in relation.lookups if lookup.table == table]
-        columns = _each(lambda lookup: lookup_rows(relation, lookup, tensors, strict), lookups)
+        columns = each(lambda lookup: lookup_rows(relation, lookup, tensors, strict), lookups)
         return backend.count_table(columns, 1 << table.bits)
 
     return {f"count:{table.name}": counts(table) for table in relation.tables()}
@@ -280,17 +279,4 @@ def build_witness(
 
 
 def _to_fields(backend: Backend, integers: Mapping[str, Integers]) -> dict[str, Table]:
-    """`backend.field` of each, several at a time."""
-    return dict(zip(integers, _each(backend.field, list(integers.values())), strict=True))
-
-
-def _each(make: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
-    """make(item) of each, in threads: on large arrays NumPy lets them run at the same time."""
-    out: dict[int, T] = {}
-
-    def work(_: int, start: int, stop: int) -> None:
-        for k in range(start, stop):
-            out[k] = make(items[k])
-
-    spread(len(items), 1, work)
-    return [out[k] for k in range(len(items))]
+    return dict(zip(integers, backend.fields(list(integers.values())), strict=True))

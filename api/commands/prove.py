@@ -208,9 +208,8 @@ def _prove_segment(
             shown.stage("train again")
         found = trainer.run(segment, shown.counter(statement.parameters.steps))
         shown.stage("witness")
-        opened = found.blindings
-        backend, inputs, targets = chosen.backend, found.inputs, found.targets
-        job = assemble(backend, statement, inputs, targets, found.trace, opened, LEAST_SECURITY, kept)
+        opened, backend = found.blindings, chosen.backend
+        job = assemble(backend, statement, found.inputs, found.targets, found.trace, opened, LEAST_SECURITY, kept)
         proof = make_proof(job, backend, progress=shown.stage)
         shown.stage("check the proof")
         try:

@@ -37,7 +37,7 @@ from prover.backends.cpu_shapes import (
     trimmed,
     words_of,
 )
-from prover.backends.host import columns, field, host, join, largest, matmul, repeat, slice_length, tile
+from prover.backends.host import columns, field, fields, host, join, largest, matmul, repeat, slice_length, tile
 from prover.backends.interface import Backend, Scalar, Table, Triple
 from prover.backends.memory import empty, release, zeros
 from prover.backends.threads import set_threads, spread, threads
@@ -58,6 +58,7 @@ __all__ = [
     "encode_rows",
     "eq_table",
     "field",
+    "fields",
     "fold",
     "fraction_fold",
     "fraction_layer",

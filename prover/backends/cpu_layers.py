@@ -130,8 +130,7 @@ def leaf_round(column: Table, shift: Scalar, weights: Weights, start: int) -> tu
             w, begin, end, 2, lambda out, part, i, j: kernel(x, words, w.high, w.low, begin, end, out, part, i, j)
         )
         excess = s * s * more
-        (a0, a1, a2), (b0, b1, b2) = Ext(h0) - excess, Ext(h2) - excess
-        return (a0, a1, a2), (b0, b1, b2)
+        return _triple(Ext(h0) - excess), _triple(Ext(h2) - excess)
     small = cpu_leaves.small_round_kernel
     lo, hi, product, raised = (
         Ext(value)
@@ -141,8 +140,11 @@ def leaf_round(column: Table, shift: Scalar, weights: Weights, start: int) -> tu
     )
     up, two, squares = int(cpu_leaves.RAISE), hi * 2 - lo, s * s * ones
     two_product = raised - two * up - (ones + more) * up * up
-    (a0, a1, a2), (b0, b1, b2) = product - s * lo + squares, two_product - s * two + squares
-    return (a0, a1, a2), (b0, b1, b2)
+    return _triple(product - s * lo + squares), _triple(two_product - s * two + squares)
+
+
+def _triple(value: Ext) -> Triple:
+    return value[0], value[1], value[2]
 
 
 def _weight_sum(weights: Weights, begin: int, end: int) -> Ext:

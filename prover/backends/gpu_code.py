@@ -78,6 +78,9 @@ class Codes:
     def host(self, table: Any) -> NDArray[Any]:
         return self.device.download(table.data) if isinstance(table, DeviceTable) else table
 
+    def fields(self, values: Sequence[NDArray[np.int64]]) -> list[Any]:
+        return [self.field(array) for array in values]
+
     def empty(self, *shape: int) -> Any:
         return self._table(self.device.empty(shape))
 

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prover.backends.interface import MODULUS, Table
+from prover.backends.threads import each
 from prover.exact import matmul_exact as matmul
 
-__all__ = ["columns", "field", "host", "join", "largest", "matmul", "repeat", "slice_length", "tile"]
+__all__ = ["columns", "field", "fields", "host", "join", "largest", "matmul", "repeat", "slice_length", "tile"]
 
 # Small enough for the caches of a processor.
 slice_length = 1 << 18
@@ -30,6 +31,10 @@ def field(values: NDArray[np.int64]) -> Table:
     correction &= 2**64 - MODULUS
     out: Table = np.subtract(values, correction, out=correction).view(np.uint64)
     return out
+
+
+def fields(values: Sequence[NDArray[np.int64]]) -> list[Table]:
+    return each(field, values)
 
 
 def join(tables: Sequence[Table]) -> Table:

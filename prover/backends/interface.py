@@ -51,6 +51,10 @@ class Backend(Protocol):
         """Signed host integers of magnitude below p, of any shape, as field elements."""
         ...
 
+    def fields(self, values: Sequence[NDArray[np.int64]]) -> list[Table]:
+        """:meth:`field` of each."""
+        ...
+
     def empty(self, *shape: int) -> Table:
         """A contiguous table whose entries are not set."""
         ...

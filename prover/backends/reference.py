@@ -16,7 +16,7 @@ import galois
 import numpy as np
 from numpy.typing import NDArray
 
-from prover.backends.host import columns, field, host, join, largest, matmul, repeat, slice_length, tile
+from prover.backends.host import columns, field, fields, host, join, largest, matmul, repeat, slice_length, tile
 from prover.backends.interface import GENERATOR, MODULUS, Backend, Digests, Scalar, Table, Triple
 from prover.backends.memory import empty, release, zeros
 
@@ -36,6 +36,7 @@ __all__ = [
     "encode_rows",
     "eq_table",
     "field",
+    "fields",
     "fold",
     "fraction_fold",
     "fraction_layer",

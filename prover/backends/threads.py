@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class _Pool:
@@ -54,3 +57,15 @@ def spread(size: int, grain: int, work: Callable[[int, int, int], None]) -> int:
     for future in futures:
         future.result()
     return len(ranges)
+
+
+def each(make: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
+    """make(item) of each: on large arrays NumPy lets threads run at the same time."""
+    out: dict[int, T] = {}
+
+    def work(_: int, start: int, stop: int) -> None:
+        for k in range(start, stop):
+            out[k] = make(items[k])
+
+    spread(len(items), 1, work)
+    return [out[k] for k in range(len(items))]
