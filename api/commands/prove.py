@@ -141,7 +141,8 @@ def prove(
         shown.stage("read the run")
         trainer = chains.Trainer(run, segments) if pending else None
         made, kept = [], dict[str, Committed]()
-        for segment in pending if trainer else []:
+        for segment in pending:
+            assert trainer is not None
             kept = _still_valid(kept, segment)
             made.append(_prove_segment(run, segment, segments, trainer, ledger, out, shown, kept))
     if len(segments) > 1:
