@@ -7,6 +7,7 @@ bytes. py_ecc does not run in constant time: sign where nobody can measure.
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -19,11 +20,18 @@ ORDER = 0x73EDA753299D7D483339D80809A1D80553BDA402FFFE5BFEFFFFFFFF00000001
 
 @cache
 def _suite() -> Any:
-    """Imported late: it takes most of a second, and most verbs need none of it."""
+    """Imported late: it takes most of a second, and most verbs need none of it.
+
+    The package raises the interpreter's recursion limit so far that nested JSON would overflow the stack of a service.
+    Signing and verifying do without.
+    """
+    limit = sys.getrecursionlimit()
     try:
         from py_ecc.bls.ciphersuites import G2ProofOfPossession
     except ModuleNotFoundError as error:
         raise UsageError(f"receipts need the package {error.name!r}: pip install 'zkgrad[api]'") from None
+    finally:
+        sys.setrecursionlimit(limit)
     return G2ProofOfPossession
 
 

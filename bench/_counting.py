@@ -84,6 +84,8 @@ class CountingBackend:
 
     def __getattr__(self, name: str) -> Any:
         method, cost = getattr(self._backend, name), COSTS.get(name)
+        if not callable(method):
+            return method
 
         def call(*args: Any) -> Any:
             self.calls[name] += 1

@@ -65,6 +65,8 @@ _COMMITMENTS = {
     "origin_root": ("schedule", "origin"),
     "nonce": ("schedule", "nonce"),
 }
+_MAX_DEPTH = 8
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _MAX_LAYERS, _MAX_WIDTH, _MAX_SAMPLES, _MAX_RATE = 64, 1 << 16, 1 << 30, 1 << 20
 
 
@@ -94,10 +96,20 @@ def _rates(value: Any, steps: int) -> tuple[int, ...]:
     return tuple(integer(v, f"training.rates[{k}]", 0, _MAX_RATE) for k, v in enumerate(value))
 
 
+def _check_depth(text: bytes) -> None:
+    """Refuses nested brackets before a recursive parser meets them, whatever the interpreter's recursion limit."""
+    depth = 0
+    for bracket in text.translate(None, _NO_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > _MAX_DEPTH:
+            raise MalformedStatement(f"not a statement: brackets are nested more than {_MAX_DEPTH} deep")
+
+
 def parse_statement(text: bytes) -> Statement:
     """Reads the canonical text; anything else is a MalformedStatement that names the place."""
     if len(text) > MAX_BYTES:
         raise MalformedStatement(f"a statement has at most {MAX_BYTES} bytes, this one has {len(text)}")
+    _check_depth(text)
     try:
         document = json.loads(text.decode("ascii"))
     except (ValueError, RecursionError) as error:

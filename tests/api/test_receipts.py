@@ -7,12 +7,14 @@ import datetime
 import hashlib
 import hmac
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from api import bls, receipts, registry, verdict
-from verifier.errors import ParametersUnsafe, StatementMismatch
+from verifier.errors import MalformedStatement, ParametersUnsafe, StatementMismatch
+from verifier.statement import parse_statement
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "receipts.json").read_text())
 TODAY = datetime.date(2026, 6, 1)
@@ -262,3 +264,17 @@ REGISTRY = [
 def test_a_malformed_registry_names_the_place(parties, spoil, message):
     with pytest.raises(receipts.MalformedReceipt, match=message):
         registry.parse_registry(spoil(registered(parties[0].entry).to_bytes()))
+
+
+def test_nested_json_is_an_error_after_signing():
+    """The library raises the recursion limit when it is imported, so far that such a text would end the process."""
+    limit = sys.getrecursionlimit()
+    assert bls.public_key(bls.new_secret()) and sys.getrecursionlimit() == limit
+    with pytest.raises(RecursionError):
+        json.loads("[" * 100_000)
+    sys.setrecursionlimit(1 << 20)
+    try:
+        with pytest.raises(MalformedStatement, match="nested more than 8 deep"):
+            parse_statement(b"[" * 100_000)
+    finally:
+        sys.setrecursionlimit(limit)

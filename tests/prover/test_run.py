@@ -93,8 +93,8 @@ def test_weights_predictions_and_quality_are_those_of_the_integers(
 ) -> None:
     run, (images, labels) = proven[0], digits
     weights = run.weights
-    hidden = np.maximum(images.reshape(-1, 64) / 16 @ weights["layers.0.weight"].T + weights["layers.0.bias"], 0)
-    scores = hidden @ weights["layers.1.weight"].T + weights["layers.1.bias"]
+    hidden = np.maximum(images.reshape(-1, 64) / 16 @ weights["0.weight"].T + weights["0.bias"], 0)
+    scores = hidden @ weights["2.weight"].T + weights["2.bias"]
     assert (scores.argmax(axis=1) == run.predict(images)).mean() > 0.95
     assert run.evaluate(images, labels)["accuracy"] == (run.predict(images) == labels).mean()
 
