@@ -66,7 +66,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "minus zero": (TEXT.replace(b'"first_step": 0', b'"first_step": -0'), "canonical"),
     "a huge number": (TEXT.replace(b'"batch": 3', b'"batch": ' + b"9" * 4000), "training.batch"),
     "a number too long for Python": (TEXT.replace(b'"batch": 3', b'"batch": ' + b"9" * 9000), "not JSON"),
-    "deep nesting": (b"[" * 100_000, "not JSON"), "too long": (TEXT + b" " * MAX_BYTES, "at most"),
+    "deep nesting": (b"[" * 100_000, "nested more than 8 deep"), "too long": (TEXT + b" " * MAX_BYTES, "at most"),
     "another format": (TEXT.replace(b"statement/1", b"statement/2"), "format"),
     "a space more": (TEXT.replace(b"{", b"{ ", 1), "canonical"), "no newline": (TEXT[:-1], "canonical"),
     "a newline more": (TEXT + b"\n", "canonical"), "trailing text": (TEXT + b"{}", "not JSON"),
