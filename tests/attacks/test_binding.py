@@ -101,7 +101,7 @@ def lying_opening(forged: list[Any], late: bool) -> Any:
         values = {}
         for name in relation.tensors:
             bits = committed_bits(relation, name)
-            table = padded(forged[0][name], 1 << bits)
+            table = padded(backend, forged[0][name], 1 << bits)
             values[name] = Ext(backend.inner(backend.eq_table(point[len(point) - bits:]), table))
         known: set[str] = set()
         for names in products:

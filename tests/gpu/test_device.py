@@ -206,7 +206,7 @@ def test_a_proof_that_does_not_fit_names_what_would() -> None:
 
 
 def test_nothing_imports_cupy_unless_asked() -> None:
-    code = ("import sys; import prover.prove, prover.backends.cpu, prover.backends.gpu, api.cli, bench.headline; "
+    code = ("import sys; import prover.proving, prover.backends.cpu, prover.backends.gpu, api.cli, bench.headline; "
             "sys.exit('cupy' in sys.modules)")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False, cwd=ROOT).returncode == 0
