@@ -193,7 +193,7 @@ def test_a_chain_without_a_segment_is_refused(ready: Tab, proven: Path, tmp_path
 
 def test_a_chain_is_not_pinned_by_parameters(ready: Tab, proven: Path) -> None:
     verdict = judge(ready, proven / "chain", folder=True, expect_params=ZEROS)
-    assert verdict.startswith("NOT CHECKED") and "pin a chain with --expect-statement" in verdict
+    assert verdict.startswith("NOT CHECKED") and "pin a chain with --expect-run" in verdict
 
 
 def test_files_are_dropped(ready: Tab, proven: Path) -> None:
