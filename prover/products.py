@@ -9,7 +9,7 @@ import numpy as np
 
 from verifier.claims import tail
 from verifier.field import Ext
-from verifier.kernel import Kernel, final_kernel, state_kernel, velocity_kernel
+from verifier.kernel import Kernel, last_kernels, state_kernel
 from verifier.optimizer import coefficients
 from verifier.products import Entry, Point, Points
 from verifier.relation import Axis, Einsum, Relation
@@ -190,12 +190,12 @@ def prove(backend: Backend, relation: Relation, witness: Witness) -> Script[Poin
 
 
 def _final_states(folder: Folder, relation: Relation, points: Points) -> Script[list[WeightQuery]]:
-    queries, p = [], relation.parameters
+    queries, kernels = [], last_kernels(relation.parameters)
     for final in relation.finals:
         history = relation.histories[final.history]
         rows = None if history.rows is None else tail(points.rows, history.rows)
-        kernel = velocity_kernel(p) if final.velocity else final_kernel(p)
-        queries.append(WeightQuery(final.history, kernel, rows, tail(points.columns, history.columns)))
+        query = WeightQuery(final.history, kernels[final.velocity], rows, tail(points.columns, history.columns))
+        queries.append(query)
         yield Say("final state", [folder.weight_value(queries[-1])])
     return queries
 

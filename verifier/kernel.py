@@ -57,6 +57,12 @@ def final_kernel(p: Parameters) -> Kernel:
     return Kernel(Ext.of(found.states[-1]), Ext.of(-found.velocities[-1]), last)
 
 
+def last_kernels(p: Parameters) -> dict[bool, Kernel]:
+    """The kernels of what a run ends with, made once for all tensors: of the state, and under True of the velocity."""
+    kernels = {False: final_kernel(p)}
+    return kernels | {True: velocity_kernel(p)} if p.momentum else kernels
+
+
 def velocity_kernel(p: Parameters) -> Kernel:
     """The kernel of 2^q times the velocity after the last step."""
     found = coefficients(p)

@@ -13,7 +13,7 @@ from . import initial, sumcheck
 from .channel import Channel, Hidden, Pair
 from .claims import Claim, Rows, Weight, at_axes, form_claim, inside, tail
 from .field import ONE, ZERO, Ext, equality, equality_table, total
-from .kernel import Kernel, final_kernel, state_kernel, velocity_kernel
+from .kernel import Kernel, last_kernels, state_kernel
 from .relation import Axis, Einsum, History, Relation, Sharing, State
 from .statement import Statement
 
@@ -91,15 +91,14 @@ def check_einsums(channel: Channel, relation: Relation, points: Points) -> tuple
 
 def _final_states(channel: Channel, relation: Relation, points: Points, claims: list[Claim]) -> list[WeightClaim]:
     """A claim on each final tensor at a random entry, tied to its history by the value both have there."""
-    out, p = [], relation.parameters
+    out, kernels = [], last_kernels(relation.parameters)
     for final in relation.finals:
         history = relation.histories[final.history]
         value = channel.scalars("final state", 1)[0]
         rows = None if history.rows is None else tail(points.rows, history.rows)
         columns = tail(points.columns, history.columns)
         claims.append(state_claim(final.name, history, final.state, rows, columns, value))
-        kernel = velocity_kernel(p) if final.velocity else final_kernel(p)
-        out.append(WeightClaim(final.history, kernel, rows, columns, value))
+        out.append(WeightClaim(final.history, kernels[final.velocity], rows, columns, value))
     return out
 
 
