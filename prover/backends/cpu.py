@@ -37,7 +37,7 @@ from prover.backends.cpu_shapes import (
     trimmed,
     words_of,
 )
-from prover.backends.host import columns, field, fields, host, join, largest, matmul, repeat, slice_length, tile
+from prover.backends.host import columns, field, fields, host, integers, join, largest, repeat, slice_length, tile
 from prover.backends.interface import Backend, Scalar, Table, Triple
 from prover.backends.memory import empty, release, zeros
 from prover.backends.threads import set_threads, spread, threads
@@ -67,13 +67,13 @@ __all__ = [
     "hash_columns",
     "host",
     "inner",
+    "integers",
     "interpolate",
     "join",
     "largest",
     "leaf_layer",
     "leaf_round",
     "lift",
-    "matmul",
     "merkle_levels",
     "mul",
     "outer_accumulate",

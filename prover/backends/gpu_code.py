@@ -69,17 +69,8 @@ class Codes:
             raise ValueError(f"a table of {array.dtype}, shape {tuple(array.shape)}: {np.dtype(dtype).name} is needed")
         return self.device.contiguous(array) if isinstance(table, DeviceTable) else self.device.upload(table)
 
-    def field(self, values: NDArray[np.int64]) -> Any:
-        x = self.device.upload(values)
-        out = self.device.empty(x.shape)
-        self.device.launch("to_field", blocks_for(x.size), [x, out, x.size])
-        return self._table(out)
-
     def host(self, table: Any) -> NDArray[Any]:
         return self.device.download(table.data) if isinstance(table, DeviceTable) else table
-
-    def fields(self, values: Sequence[NDArray[np.int64]]) -> list[Any]:
-        return [self.field(array) for array in values]
 
     def empty(self, *shape: int) -> Any:
         return self._table(self.device.empty(shape))

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from prover.backends.interface import MODULUS, Table
 from prover.backends.threads import each
-from prover.exact import matmul_exact as matmul
 
-__all__ = ["columns", "field", "fields", "host", "join", "largest", "matmul", "repeat", "slice_length", "tile"]
+__all__ = ["columns", "field", "fields", "host", "integers", "join", "largest", "repeat", "slice_length", "tile"]
 
 # Small enough for the caches of a processor.
 slice_length = 1 << 18
@@ -35,6 +34,10 @@ def field(values: NDArray[np.int64]) -> Table:
 
 def fields(values: Sequence[NDArray[np.int64]]) -> list[Table]:
     return each(field, values)
+
+
+def integers(values: NDArray[Any]) -> NDArray[np.int64]:
+    return values.view(np.int64) if values.dtype == np.uint64 else values
 
 
 def join(tables: Sequence[Table]) -> Table:

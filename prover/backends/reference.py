@@ -16,7 +16,7 @@ import galois
 import numpy as np
 from numpy.typing import NDArray
 
-from prover.backends.host import columns, field, fields, host, join, largest, matmul, repeat, slice_length, tile
+from prover.backends.host import columns, field, fields, host, integers, join, largest, repeat, slice_length, tile
 from prover.backends.interface import GENERATOR, MODULUS, Backend, Digests, Scalar, Table, Triple
 from prover.backends.memory import empty, release, zeros
 
@@ -45,13 +45,13 @@ __all__ = [
     "hash_columns",
     "host",
     "inner",
+    "integers",
     "interpolate",
     "join",
     "largest",
     "leaf_layer",
     "leaf_round",
     "lift",
-    "matmul",
     "merkle_levels",
     "mul",
     "outer_accumulate",
