@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from verifier.field import ONE, ZERO, Ext
 from verifier.sumcheck import lagrange
@@ -80,14 +80,10 @@ class LinearTerm:
         self._tables = [(coefficient, table.reshape(-1, low.shape[1])) for coefficient, table in tables]
         self._first, self._last = absent, absent + (high.shape[1] - 1).bit_length()
         self._bound: list[Ext] = []
-        sums = self._combined(lambda table: backend.contract_last(table, low), high.shape[1])
-        self._term = ProductTerm(backend, [high, sums], (0, absent))
-
-    def _combined(self, make: Callable[[Table], Table], length: int) -> Table:
-        out = self._backend.zeros(3, length)
+        sums = backend.zeros(3, high.shape[1])
         for coefficient, table in self._tables:
-            out = self._backend.add(out, self._backend.scale(make(table), coefficient))
-        return out
+            sums = backend.add(sums, backend.scale(backend.contract_last(table, low), coefficient))
+        self._term = ProductTerm(backend, [high, sums], (0, absent))
 
     @property
     def value(self) -> Ext:
@@ -105,7 +101,9 @@ class LinearTerm:
             self._bound.append(challenge)
         if number + 1 == self._last:
             eq = self._backend.eq_table(self._bound)
-            rows = self._combined(lambda table: self._backend.combine_rows(eq, table), self._low.shape[1])
+            rows = self._backend.zeros(3, self._low.shape[1])
+            for coefficient, table in self._tables:
+                rows = self._backend.add(rows, self._backend.combine_rows(self._backend.scale(eq, coefficient), table))
             scale = self._term.scale * self._term.ends()[0]
             self._term = ProductTerm(self._backend, [self._backend.scale(self._low, scale), rows])
 

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from prover.backends import cpu_batch, cpu_shapes
-from prover.backends.cpu_shapes import LANES, padded_table, ready, trimmed
+from prover.backends import cpu_batch
+from prover.backends.cpu_shapes import over_lanes, padded_table, ready, trimmed
 from prover.backends.interface import Scalar, Table
 from prover.backends.memory import zeros
-from prover.backends.threads import spread
 from verifier.field import ONE, Ext
 
 
@@ -25,8 +24,7 @@ def outer_accumulate(out: Table, a: Table, b: Table) -> None:
     if out.shape[1] != m * n:
         raise ValueError(f"outer_accumulate: {m} x {n} products into {out.shape[1]} entries")
     w, x, z = ready(a), padded_table(b, 1), padded_table(out, m)
-    grain = 1 + cpu_shapes.GRAIN * LANES // max(n, 1)
-    spread(m, grain, lambda _, i, j: cpu_batch.outer_accumulate_kernel(z, w, x, i, j))
+    over_lanes(z.shape[1], lambda _, i, j: cpu_batch.outer_accumulate_kernel(z, w, x, i, j))
     if not np.shares_memory(z, out):
         out[:] = trimmed(z, m, n)
 
