@@ -16,7 +16,7 @@ from verifier.statement import Parameters
 from verifier.tables import SLOPE_BITS, second_column
 
 from .activations import activate, chain
-from .backends import host
+from .backends import host, memory
 from .backends.interface import Backend, Table
 from .backends.threads import each
 from .errors import WitnessUnsatisfied
@@ -62,18 +62,23 @@ class Witness:
 
 
 def pad(values: Integers, axes: Sequence[Axis]) -> Integers:
-    """Zero-pads each axis to its power of two and flattens row-major."""
-    out = np.zeros([1 << axis.bits for axis in axes], dtype=np.int64)
+    """Zero-pads each axis to its power of two and flattens row-major; a view of the values where nothing is padded."""
+    shape = [1 << axis.bits for axis in axes]
+    if list(values.shape) == shape:
+        return values.reshape(-1)
+    out = memory.integers(*shape)
+    out.fill(0)
     out[tuple(slice(0, axis.size) for axis in axes)] = values
     return out.reshape(-1)
 
 
 def limbs(values: Integers, width: int, p: Parameters) -> list[Integers]:
     """Base-2^table_bits digits of non-negative integers below 2^width, lowest first."""
-    out = []
+    out, low = [], 0
     for bits in limb_widths(width, p.table_bits):
-        out.append(values & ((1 << bits) - 1))
-        values = values >> bits
+        digits = np.right_shift(values, low, out=memory.integers(*values.shape))
+        out.append(np.bitwise_and(digits, (1 << bits) - 1, out=digits))
+        low += bits
     return out
 
 
