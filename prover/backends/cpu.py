@@ -38,7 +38,7 @@ from prover.backends.cpu_shapes import (
     trimmed,
     words_of,
 )
-from prover.backends.host import columns, field, fields, host, join, largest, matmul, repeat, slice_length, tile
+from prover.backends.host import columns, each, field, fields, host, join, largest, matmul, repeat, slice_length, tile
 from prover.backends.interface import Backend, Scalar, Table, Triple
 from prover.backends.memory import empty, release, zeros
 from prover.backends.threads import set_threads, spread, threads
@@ -53,6 +53,7 @@ __all__ = [
     "contract_last",
     "contract_middle",
     "count_table",
+    "each",
     "empty",
     "encode",
     "encode_polynomials",

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from prover.backends.cpu_field import canonical, plus
+from prover.backends.cpu_field import P, canonical, plus, times
 from prover.backends.cpu_lanes import (
     U,
     base_times_constant,
@@ -34,6 +34,7 @@ from prover.backends.cpu_tables import at, ext_plus, plain, put
 TERMS: Any = 128
 # Columns worked on at a time, so that their sums, or the limbs of their weights, stay in the nearest cache.
 BLOCK: Any = 128
+P_WORD: Any = np.uint64(P)
 
 
 @kernel
@@ -55,6 +56,37 @@ def outer_accumulate_kernel(out, a, b, start, stop):
         for o in range(first, last, U(4)):
             put(out, o, ext_plus(ext_times_constant(at(b, o - i * n), constant), at(out, o)))
         first = last
+
+
+@inline
+def word_sum(a, b, c, twice):
+    """a + b + c, or a + 2 (b + c), canonical; of loose words."""
+    rest = canonical(plus(b, canonical(c)))
+    if twice:
+        rest = canonical(plus(rest, rest))
+    return canonical(plus(a, rest))
+
+
+@kernel
+def equality_kernel(point, out):
+    """out = eq(point, .) for point [m, 3], one variable after the other; entry i becomes the entries 2i and 2i + 1."""
+    out[0, 0], out[1, 0], out[2, 0] = U(1), U(0), U(0)
+    size = 1
+    for j in range(point.shape[0]):
+        r0, r1, r2 = point[j, 0], point[j, 1], point[j, 2]
+        for i in range(size - 1, -1, -1):
+            x0, x1, x2 = out[0, i], out[1, i], out[2, i]
+            h0 = word_sum(times(x0, r0), times(x1, r2), times(x2, r1), True)
+            h2 = word_sum(times(x0, r2), times(x1, r1), times(x2, r0), False)
+            c = canonical(times(x2, r2))
+            h1 = word_sum(times(x0, r1), times(x1, r0), plus(c, c), False)
+            out[0, 2 * i + 1], out[1, 2 * i + 1], out[2, 2 * i + 1] = h0, h1, h2
+            out[0, 2 * i], out[1, 2 * i], out[2, 2 * i] = (
+                canonical(plus(x0, P_WORD - h0)),
+                canonical(plus(x1, P_WORD - h1)),
+                canonical(plus(x2, P_WORD - h2)),
+            )
+        size *= 2
 
 
 @kernel

@@ -9,8 +9,10 @@ import numpy as np
 from prover.backends import cpu_batch
 from prover.backends.cpu_shapes import over_lanes, padded_table, ready, trimmed
 from prover.backends.interface import Scalar, Table
-from prover.backends.memory import zeros
-from verifier.field import ONE, Ext
+from prover.backends.memory import empty, zeros
+
+# Tables of so many variables take microseconds on one thread.
+_SHORT = 8
 
 
 def lift(a: Table) -> Table:
@@ -30,12 +32,11 @@ def outer_accumulate(out: Table, a: Table, b: Table) -> None:
 
 
 def eq_table(point: Sequence[Scalar]) -> Table:
-    """The outer product of the tables of the two halves of the point; that of one variable is (1 - x, x)."""
-    if not point:
-        return lift(np.ones(1, dtype=np.uint64))
-    if len(point) == 1:
-        x = Ext.of(point[0])
-        return np.array([ONE - x, x], dtype=np.uint64).T.copy()
+    """The outer product of the tables of the two halves of the point; short ones by doubling."""
+    if len(point) <= _SHORT:
+        table = empty(3, 2 ** len(point))
+        cpu_batch.equality_kernel(np.array(point, dtype=np.uint64).reshape(-1, 3), table)
+        return table
     # The second half is the longer one, so that it fills lane vectors.
     middle = len(point) // 2
     out = zeros(3, 2 ** len(point))

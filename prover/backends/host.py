@@ -13,7 +13,7 @@ from prover.backends.interface import MODULUS, Table
 from prover.backends.threads import each
 from prover.exact import matmul_exact as matmul
 
-__all__ = ["columns", "field", "fields", "host", "join", "largest", "matmul", "repeat", "slice_length", "tile"]
+__all__ = ["columns", "each", "field", "fields", "host", "join", "largest", "matmul", "repeat", "slice_length", "tile"]
 
 # Small enough for the caches of a processor.
 slice_length = 1 << 18
