@@ -145,10 +145,19 @@ def _fold_rows(
     backend: Backend, relation: Relation, group: str, groups: Mapping[str, Committed], point: Sequence[Ext]
 ) -> list[tuple[str, Table]]:
     """Each tensor of a group with its rows combined by eq at the row coordinates of the point: K[3, N]."""
+
+    def fold(entry: tuple[str, Table]) -> tuple[str, Table]:
+        name, rows = entry
+        return name, backend.combine_rows(_row_table(backend, relation, name, point), rows)
+
+    return backend.each(fold, _by_tensor(relation, group, groups[group].rows))
+
+
+def _by_tensor(relation: Relation, group: str, table: Table) -> list[tuple[str, Table]]:
+    """The rows of each tensor of a group."""
     out, first = [], 0
     for name, count in group_rows(relation, group):
-        rows = groups[group].rows[first : first + count]
-        out.append((name, backend.combine_rows(_row_table(backend, relation, name, point), rows)))
+        out.append((name, table[first : first + count]))
         first += count
     return out
 

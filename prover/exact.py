@@ -54,9 +54,18 @@ def beside(values: Any, other: Integers) -> Any:
     return other if isinstance(values, np.ndarray) else values.beside(other)
 
 
+def empty_beside(values: Any, shape: Sequence[int]) -> Any:
+    """Integers that are not set, where `values` are."""
+    return memory.integers(*shape) if isinstance(values, np.ndarray) else values.empty_beside(shape)
+
+
 def zeros_beside(values: Any, shape: Sequence[int]) -> Any:
     """Zeros where `values` are."""
-    return np.zeros(shape, dtype=np.int64) if isinstance(values, np.ndarray) else values.zeros_beside(shape)
+    if not isinstance(values, np.ndarray):
+        return values.zeros_beside(shape)
+    out = memory.integers(*shape)
+    out.fill(0)
+    return out
 
 
 def extremes(values: Any) -> tuple[int, int]:
@@ -77,6 +86,14 @@ def magnitude(values: Any) -> int:
 def positive(values: Any) -> Any:
     """1 where an entry is positive, else 0."""
     return (values > 0).astype(np.int64) if isinstance(values, np.ndarray) else values.positive()
+
+
+def digits(values: Any, low: int, bits: int) -> Any:
+    """The bits [low, low + bits) of each."""
+    if not isinstance(values, np.ndarray):
+        return values >> low & (1 << bits) - 1
+    found = np.right_shift(values, low, out=memory.integers(*values.shape))
+    return np.bitwise_and(found, (1 << bits) - 1, out=found)
 
 
 def take(values: Any, places: Any) -> Any:

@@ -32,7 +32,7 @@ from verifier.tables import SLOPE_BITS
 
 from .activations import activate, chain
 from .errors import InputInvalid
-from .exact import LIMIT_BITS, Integers, on_host, round_half_up, take, threads_for, zeros_beside
+from .exact import LIMIT_BITS, Integers, empty_beside, on_host, round_half_up, take, threads_for, zeros_beside
 from .loss import loss_gradient, squared_error
 from .optimizer import Path
 from .watch import Observed, Watch
@@ -313,7 +313,7 @@ def train(
     ins, outs, hidden = p.widths[:-1], p.widths[1:], p.widths[1:-1]
 
     def tensors(widths: Sequence[int]) -> list[Integers]:
-        return [zeros_beside(inputs, (p.steps, p.batch, d)) for d in widths]
+        return [empty_beside(inputs, (p.steps, p.batch, d)) for d in widths]
 
     widths = {"A": ins, "Y": outs, "R": outs, "D": hidden, "G": outs, "GA": hidden, "RG": hidden}
     kept = {name: tensors(widths[name]) for name in _STEPS}

@@ -20,7 +20,7 @@ from .backends import host
 from .backends.interface import Backend, Table
 from .backends.threads import each
 from .errors import WitnessUnsatisfied
-from .exact import beside, extremes, on_host, square_sums, take, zeros_beside
+from .exact import beside, digits, extremes, on_host, square_sums, take, zeros_beside
 from .loss import cross_entropy
 from .trainer import State, Trace, public_state
 
@@ -63,8 +63,11 @@ class Witness:
 
 
 def pad(values: Integers, axes: Sequence[Axis]) -> Integers:
-    """Zero-pads each axis to its power of two and flattens row-major."""
-    out: Integers = zeros_beside(values, [1 << axis.bits for axis in axes])
+    """Zero-pads each axis to its power of two and flattens row-major; a view of the values where nothing is padded."""
+    shape = [1 << axis.bits for axis in axes]
+    if list(values.shape) == shape:
+        return values.reshape(-1)
+    out: Integers = zeros_beside(values, shape)
     out[tuple(slice(0, axis.size) for axis in axes)] = values
     return out.reshape(-1)
 
@@ -76,10 +79,10 @@ def _each(make: Callable[[Any], Integers], items: Sequence[Any], like: Any) -> l
 
 def limbs(values: Integers, width: int, p: Parameters) -> list[Integers]:
     """Base-2^table_bits digits of non-negative integers below 2^width, lowest first."""
-    out = []
+    out, low = [], 0
     for bits in limb_widths(width, p.table_bits):
-        out.append(values & ((1 << bits) - 1))
-        values = values >> bits
+        out.append(digits(values, low, bits))
+        low += bits
     return out
 
 
@@ -255,8 +258,7 @@ def count_lookups(
 
     def counts(table: LookupTable) -> Table:
         lookups = [lookup for lookup in relation.lookups if lookup.table == table]
-        like = next(iter(tensors.values()))
-        columns = _each(lambda lookup: lookup_rows(relation, lookup, tensors, strict), lookups, like)
+        columns = backend.each(lambda lookup: lookup_rows(relation, lookup, tensors, strict), lookups)
         return backend.count_table(columns, 1 << table.bits)
 
     return {f"count:{table.name}": counts(table) for table in relation.tables()}

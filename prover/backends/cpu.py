@@ -7,6 +7,7 @@ is in the cpu_* modules.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ from prover.backends.cpu_shapes import (
     trimmed,
     words_of,
 )
-from prover.backends.host import columns, field, fields, host, integers, join, largest, repeat, slice_length, tile
+from prover.backends.host import columns, each, field, fields, host, integers, join, largest, repeat, slice_length, tile
 from prover.backends.interface import Backend, Scalar, Table, Triple
 from prover.backends.memory import empty, release, zeros
 from prover.backends.threads import set_threads, spread, threads
@@ -52,6 +53,7 @@ __all__ = [
     "contract_last",
     "contract_middle",
     "count_table",
+    "each",
     "empty",
     "encode",
     "encode_polynomials",
@@ -222,13 +224,11 @@ def contract_last(tensor: Table, weights: Table) -> Table:
     count, n = tensor.shape
     if weights.shape[1] != n:
         raise ValueError(f"contract_last: {weights.shape[1]} weights for rows of {n}")
-    limbs = empty(rounded_up(n), 18)
-    cpu_batch.limb_lanes_kernel(padded_table(weights, 1), limbs)
-    x = padded_rows(tensor)
-    out = empty(3, count)
-    grain = 1 + cpu_shapes.GRAIN * LANES // max(n, 1)
-    spread(count, grain, lambda _, i, j: cpu_batch.contract_kernel(x, limbs, out, i, j))
-    return out
+    x, w = padded_rows(tensor), padded_table(weights, 1)
+    sums = zeros(threads(), 3, count)
+    grain = 1 + cpu_shapes.GRAIN // max(count, 1)
+    parts = spread(x.shape[1] // LANES, grain, lambda part, i, j: cpu_batch.contract_kernel(x, w, sums, part, i, j))
+    return reduce(add, sums[1:parts], sums[0])
 
 
 def contract_middle(tensor: Table, weights: Table) -> Table:

@@ -45,14 +45,12 @@ class DeviceIntegers(DeviceTable):
 
     __slots__ = ()
 
-    def _new(self, shape: Sequence[int]) -> DeviceIntegers:
-        return DeviceIntegers(self.device, self.device.empty(shape, np.int64))
 
     def _ready(self) -> Any:
         return self.device.contiguous(self.data)
 
     def _with(self, what: int, other: Any) -> DeviceIntegers:
-        out = self._new(self.shape)
+        out = self.empty_beside(self.shape)
         if isinstance(other, DeviceIntegers):
             if other.size == 0 or other.shape != self.shape[self.ndim - other.ndim :]:
                 raise ValueError(f"integers of shapes {self.shape} and {other.shape} do not fit each other")
@@ -93,6 +91,9 @@ class DeviceIntegers(DeviceTable):
     def beside(self, values: NDArray[np.int64]) -> DeviceIntegers:
         return DeviceIntegers(self.device, self.device.upload(values.astype(np.int64, copy=False)))
 
+    def empty_beside(self, shape: Sequence[int]) -> DeviceIntegers:
+        return DeviceIntegers(self.device, self.device.empty(shape, np.int64))
+
     def zeros_beside(self, shape: Sequence[int]) -> DeviceIntegers:
         return DeviceIntegers(self.device, self.device.zeros(shape, np.int64))
 
@@ -107,13 +108,13 @@ class DeviceIntegers(DeviceTable):
         return int(found[:, 0].min()), int(found[:, 1].max())
 
     def positive(self) -> DeviceIntegers:
-        out = self._new(self.shape)
+        out = self.empty_beside(self.shape)
         self.device.launch("positive_integers", blocks_for(self.size), [self._ready(), self.size, out.data])
         return out
 
     def take(self, places: DeviceIntegers) -> DeviceIntegers:
         width = self.size // max(len(self), 1)
-        out = self._new((*places.shape, *self.shape[1:]))
+        out = self.empty_beside((*places.shape, *self.shape[1:]))
         arguments = [self._ready(), len(self), width, places._ready(), places.size, out.data]
         self.device.launch("take_rows", blocks_for(out.size), arguments)
         return out
@@ -121,13 +122,13 @@ class DeviceIntegers(DeviceTable):
     def round_half_up(self, bits: int) -> tuple[DeviceIntegers, DeviceIntegers]:
         if not 1 <= bits < LIMIT_BITS:
             raise ValueError(f"integers of 64 bits rounded to multiples of 2^{bits}")
-        q, r = self._new(self.shape), self._new(self.shape)
+        q, r = self.empty_beside(self.shape), self.empty_beside(self.shape)
         self.device.launch("round_integers", blocks_for(self.size), [self._ready(), bits, self.size, q.data, r.data])
         return q, r
 
     def square_sums(self) -> DeviceIntegers:
         *outer, middle, n = self.shape
-        out = self._new((*outer, n))
+        out = self.empty_beside((*outer, n))
         arguments = [self._ready(), out.size // max(n, 1), middle, n, out.data]
         self.device.launch("square_sums", blocks_for(out.size), arguments)
         return out
@@ -135,7 +136,7 @@ class DeviceIntegers(DeviceTable):
     def combined(self, shares: Sequence[int]) -> DeviceIntegers:
         if len(shares) != len(self):
             raise ValueError(f"{len(shares)} shares of {len(self)} arrays of integers")
-        out = self._new(self.shape[1:])
+        out = self.empty_beside(self.shape[1:])
         factors = self.device.upload(np.array(shares, dtype=np.int64))
         arguments = [factors, len(shares), self._ready(), out.size, out.data]
         self.device.launch("combine_integers", blocks_for(out.size), arguments)
@@ -146,7 +147,7 @@ class DeviceIntegers(DeviceTable):
             raise ValueError(f"matrices of shapes {self.shape} and {other.shape} have no product")
         highs = checked_magnitudes(self, other)
         (rows, inner), columns = self.shape, other.shape[1]
-        out = self._new((rows, columns))
+        out = self.empty_beside((rows, columns))
         if out.size:
             left, right = cut_in_limbs(*highs, inner)
             factors = [*self._factor(), *left, *other._factor(), *right]

@@ -216,8 +216,8 @@ def integers(m: int, n: int) -> Case:
 def smallest() -> list[Case]:
     """A few sizes that use every kernel, with more than one block and blocks that are not full."""
     return [memory(3), elementwise(300), sums(300), multilinear(2), multilinear(600, ("K", "FK", "KFK")), eq(0),
-            eq(3), eq(7), row_sums(130, 300), batching(3, 100), layers(2), layers(600), rounds(1, 0, 0), rounds(300, 5, 9),
-            codes(0, 1, 1, 2), codes(3, 17, 3, 2), hashes(0, 0), hashes(33, 3), tree(1), tree(2),
+            eq(3), eq(7), row_sums(130, 300), batching(3, 100), layers(2), layers(600), rounds(1, 0, 0),
+            rounds(300, 5, 9), codes(0, 1, 1, 2), codes(3, 17, 3, 2), hashes(0, 0), hashes(33, 3), tree(1), tree(2),
             tree(2048), counts(50), products(3, 17, 65, 30, 12), integers(3, 130)]
 
 
