@@ -52,9 +52,9 @@ class DeviceIntegers(DeviceTable):
     def _with(self, what: int, other: Any) -> DeviceIntegers:
         out = self.empty_beside(self.shape)
         if isinstance(other, DeviceIntegers):
-            if other.size == 0 or other.shape != self.shape[self.ndim - other.ndim :]:
+            if other.ndim > self.ndim or other.shape != self.shape[self.ndim - other.ndim :]:
                 raise ValueError(f"integers of shapes {self.shape} and {other.shape} do not fit each other")
-            arguments = [what, self._ready(), other._ready(), other.size, self.size, out.data]
+            arguments = [what, self._ready(), other._ready(), max(other.size, 1), self.size, out.data]
             self.device.launch("integer_operation", blocks_for(self.size), arguments)
             return out
         if what in (_LEFT, _RIGHT) and not 0 <= other < 64:

@@ -13,11 +13,14 @@ from prover.backends.interface import MODULUS, Table
 from prover.backends.threads import each
 
 __all__ = [
-    "columns", "each", "field", "fields", "host", "integers", "join", "largest", "repeat", "slice_length", "tile",
+    "columns", "each", "field", "fields", "host", "integers", "join", "largest", "repeat", "short_length",
+    "slice_length", "tile",
 ]  # fmt: skip
 
 # Small enough for the caches of a processor.
 slice_length = 1 << 18
+# There is no other place that tables could go.
+short_length = 0
 
 
 def host(table: Table) -> Table:

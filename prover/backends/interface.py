@@ -43,6 +43,9 @@ class Backend(Protocol):
     # How many entries of a table are best worked on at a time where the whole is not wanted: a power of two.
     slice_length: int
 
+    # Tables of at most so many entries are best worked on by the host's backend, see `prover.tail`: 0 on the host.
+    short_length: int
+
     def each(self, make: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
         """make(item) of each, in this order; a backend with idle threads works on several at a time."""
         ...

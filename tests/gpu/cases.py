@@ -216,7 +216,7 @@ def integers(m: int, n: int) -> Case:
 def smallest() -> list[Case]:
     """A few sizes that use every kernel, with more than one block and blocks that are not full."""
     return [memory(3), elementwise(300), sums(300), multilinear(2), multilinear(600, ("K", "FK", "KFK")), eq(0),
-            eq(3), eq(7), row_sums(130, 300), batching(3, 100), layers(2), layers(600), rounds(1, 0, 0),
+            eq(3), eq(11), row_sums(130, 300), batching(3, 100), layers(2), layers(600), rounds(1, 0, 0),
             rounds(300, 5, 9), codes(0, 1, 1, 2), codes(3, 17, 3, 2), hashes(0, 0), hashes(33, 3), tree(1), tree(2),
             tree(2048), counts(50), products(3, 17, 65, 30, 12), integers(3, 130)]
 
@@ -225,7 +225,7 @@ def all_cases() -> list[Case]:
     """Sizes around one thread, one block and one tile, and depths of transforms with one pass, two and three."""
     lengths = [1, 2, 37, 255, 256, 257, 1000]
     out = [*(make(n) for make in (memory, elementwise, sums) for n in lengths),
-           *(multilinear(n) for n in (2, 4, 64, 510, 512, 514)), *(eq(m) for m in (0, 1, 2, 5, 6, 9, 11)),
+           *(multilinear(n) for n in (2, 4, 64, 510, 512, 514)), *(eq(m) for m in (0, 1, 2, 5, 8, 9, 10, 11, 12)),
            *(batching(m, n) for m, n in ((1, 1), (1, 8), (3, 5), (8, 2), (7, 300), (300, 7), (130, 1))),
            *(row_sums(*sizes) for sizes in ((0, 3), (128, 1), (6401, 2), (130, 300))),
            *(layers(m) for m in (2, 6, 64, 1030)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -32,6 +33,14 @@ WIDER: dict[str, Any] = {"widths": (9, 17, 4), "batch": 9, "steps": 3, "row_bits
 LARGER: dict[str, Any] = {"widths": (9, 33, 4), "batch": 17, "steps": 5, "row_bits": 6, "zero_knowledge": False}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def every_round() -> Iterator[None]:
+    """Short tables stay on the device too: all that is small here would leave it."""
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(GpuBackend, "short_length", 0)
+        yield
+
+
 @pytest.fixture
 def device() -> EmulatedDevice:
     return EmulatedDevice(2)
@@ -53,6 +62,21 @@ def test_same_bytes_at_several_blocks(device: EmulatedDevice, monkeypatch: pytes
     expected = forge(preset(**WIDER))
     monkeypatch.setattr(support, "cpu", GpuBackend(device))
     assert forge(preset(**WIDER)).proof == expected.proof
+
+
+def test_last_rounds_on_the_host(device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From eight entries on: the same bytes with fewer launches."""
+    forged = forge(preset())
+    found = []
+    for length in (0, 8):
+        backend = GpuBackend(device)
+        monkeypatch.setattr(backend, "short_length", length)
+        proof = proving.prove(forged.job, backend, SeededRandomness(b"tail"))
+        found.append((proof, dict(device.launched)))
+        device.launched.clear()
+    (whole, all_launches), (tail, fewer) = found
+    assert tail == whole
+    assert all(0 < fewer[name] < all_launches[name] for name in ("fold_table", "fraction_round"))
 
 
 def test_same_bytes_with_leaves_as_columns(device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
