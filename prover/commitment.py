@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from verifier.relation import GROUPS, Relation
 
 from .backends.interface import Backend, Digests, Table
 from .dialogue import Draw, Say, Script
-from .merge import product_names
 from .randomness import Randomness
 
 MASK_ROWS = 3  # a row over K is three rows over F
@@ -177,25 +177,13 @@ def _combined_row(
 ) -> Table:
     """Coefficients K[3, N + t'] of rho * sum of weight * row + mask."""
     witness = groups["witness"]
-    values = witness.rows[-MASK_ROWS:]
+    scaled = backend.each(lambda name: backend.scale(folded[name], scale[name]), [*folded])
+    values = reduce(backend.add, scaled, witness.rows[-MASK_ROWS:])
     blinds = backend.zeros(MASK_ROWS, witness.blinding.blinds.shape[1])
     blinds[:] = witness.blinding.blinds[-MASK_ROWS:]
     for group in _present(groups):
         for name, own in _by_tensor(relation, group, groups[group].blinding.blinds):
-            values = backend.add(values, backend.scale(folded[name], scale[name]))
             share = backend.combine_rows(backend.scale(_row_table(backend, relation, name, point), scale[name]), own)
             blinds[:, : share.shape[1]] = backend.add(blinds[:, : share.shape[1]], share)
     return backend.coefficients_natural(backend.interpolate(values), blinds)
 
-
-__all__ = [
-    "Blinding",
-    "Committed",
-    "commit_rows",
-    "draw_blinding",
-    "open_columns",
-    "product_names",
-    "prove_value",
-    "stack_rows",
-    "with_mask",
-]
