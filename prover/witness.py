@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from verifier.relation import Axis, Form, Lookup, Relation, limb_widths
+from verifier.relation import Axis, Form, History, Lookup, Relation, limb_widths
 from verifier.relation import State as CommittedState
 from verifier.relation import Table as LookupTable
 from verifier.statement import Parameters
@@ -20,11 +20,12 @@ from .backends import host
 from .backends.interface import Backend, Table
 from .backends.threads import each
 from .errors import WitnessUnsatisfied
-from .exact import beside, digits, extremes, on_host, square_sums, take, zeros_beside
+from .exact import beside, digits, empty_beside, extremes, on_host, square_sums, take, zeros_beside
 from .loss import cross_entropy
 from .trainer import State, Trace, public_state
 
 Integers = NDArray[np.int64]
+Made = TypeVar("Made")
 to_field = host.field
 
 
@@ -72,7 +73,7 @@ def pad(values: Integers, axes: Sequence[Axis]) -> Integers:
     return out.reshape(-1)
 
 
-def _each(make: Callable[[Any], Integers], items: Sequence[Any], like: Any) -> list[Integers]:
+def _each(make: Callable[[Any], Made], items: Sequence[Any], like: Any) -> list[Made]:
     """make(item) of each, by threads if integers are those of the host: a device is launched on by one."""
     return each(make, items) if isinstance(like, np.ndarray) else [make(item) for item in items]
 
@@ -124,9 +125,9 @@ def data_integers(inputs: Integers, targets: Integers, relation: Relation) -> di
 def forward_integers(run: Forward, relation: Relation) -> dict[str, Integers]:
     """The tensors of a forward pass, [T, B, width] each: values, remainders' limbs, ReLU bits or activations."""
     p, whole = relation.parameters, {}
-    for l in range(p.layers):
+    for l, parts in enumerate(_each(lambda values: limbs(values, p.weight_bits, p), run.R, run.A[0])):
         whole[f"Y{l}"] = run.Y[l]
-        whole |= {f"R{l}.{k}": limb for k, limb in enumerate(limbs(run.R[l], p.weight_bits, p))}
+        whole |= {f"R{l}.{k}": limb for k, limb in enumerate(parts)}
         if l < p.layers - 1:
             whole |= {f"D{l}": run.D[l]} if p.activation == "relu" else {f"act{l}": run.A[l + 1]}
     return whole
@@ -137,16 +138,17 @@ def batch_integers(trace: Trace, relation: Relation) -> dict[str, Integers]:
     p, axes = relation.parameters, relation.tensors
     whole: dict[str, Integers] = {"input": trace.inputs, "target": trace.targets}
     whole |= forward_integers(trace, relation)
-    for l in range(1, p.layers):
+    for l, parts in enumerate(_each(lambda values: limbs(values, p.weight_bits, p), trace.RG, trace.inputs), start=1):
         whole[f"GA{l}"] = trace.GA[l - 1]
-        whole |= {f"RG{l}.{k}": limb for k, limb in enumerate(limbs(trace.RG[l - 1], p.weight_bits, p))}
+        whole |= {f"RG{l}.{k}": limb for k, limb in enumerate(parts)}
     padded = _each(lambda name: pad(whole[name], axes[name].axes), list(whole), trace.inputs)
     out = dict(zip(whole, padded, strict=True))
     out |= rounding_integers(trace.rounding, relation)
     for norm in relation.norms:
         values = _norm_of(trace, norm.tensor)
-        parts = enumerate(limbs(square_sums(values), _norm_width(p, norm.tensor), p))
-        out |= {f"norm.{norm.tensor}.{k}": pad(limb, axes[f"norm.{norm.tensor}.{k}"].axes) for k, limb in parts}
+        digits_of = limbs(square_sums(values), _norm_width(p, norm.tensor), p)
+        names = [f"norm.{norm.tensor}.{k}" for k in range(len(digits_of))]
+        out |= {name: pad(limb, axes[name].axes) for name, limb in zip(names, digits_of, strict=True)}
     return out | slope_integers(out, relation) | loss_integers(out[f"Y{p.layers - 1}"], relation)
 
 
@@ -268,8 +270,11 @@ def _state_values(state: CommittedState, integers: Mapping[str, Integers], axes:
     """A committed state without its offset, padded and flat; a shared one is spread from its list."""
     values = evaluate_form(state.form, integers)
     if state.sharing is None:
-        ones: Integers = beside(values, pad(np.ones([axis.size for axis in axes], dtype=np.int64), axes))
-        return values - ones * state.offset
+        shape = [1 << axis.bits for axis in axes]
+        whole: Integers = empty_beside(values, shape)
+        whole[...] = values.reshape(shape)
+        whole[tuple(slice(0, axis.size) for axis in axes)] -= state.offset
+        return whole.reshape(-1)
     values = on_host(values)
     out = np.zeros((1 << sum(axis.bits for axis in axes[:-1]), 1 << axes[-1].bits), dtype=np.int64)
     rows, columns, places = np.array(state.sharing.entries, dtype=np.int64).reshape(-1, 3).T
@@ -292,19 +297,29 @@ def build_witness(
     tensors = dict(tables) | _to_fields(backend, integers)
     integers |= {name: backend.integers(table) for name, table in tables.items()}
     tensors |= count_lookups(backend, relation, integers, strict)
-    states: dict[str, Table] = {}
-    velocities: dict[str, Table] = {}
-    for name, history in relation.histories.items():
-        axes = [history.columns] if history.rows is None else [history.rows, history.columns]
-        if history.initial is None:
-            first = public_state(relation.parameters, seed)
-            values = (first.biases if history.rows is None else first.weights)[history.layer]
-            states[name] = backend.field(pad(values, axes))
-        for kept, state in ((states, history.initial), (velocities, history.velocity)):
-            if state is not None:
-                kept[name] = backend.field(_state_values(state, integers, axes))
+    first = public_state(relation.parameters, seed) if _starts_public(relation) else None
+    starts = backend.each(lambda history: _starts(history, integers, first), [*relation.histories.values()])
+    states = {name: state for name, (state, _) in zip(relation.histories, starts, strict=True)}
+    moving = zip(relation.histories, starts, strict=True)
+    velocities = {name: velocity for name, (_, velocity) in moving if velocity is not None}
     ordered = {name: tensors[name] for name in relation.tensors}
-    return Witness(ordered, _to_fields(backend, derived), states, velocities)
+    return Witness(ordered, *(_to_fields(backend, values) for values in (derived, states, velocities)))
+
+
+def _starts_public(relation: Relation) -> bool:
+    return any(history.initial is None for history in relation.histories.values())
+
+
+def _starts(
+    history: History, integers: Mapping[str, Integers], public: State | None
+) -> tuple[Integers, Integers | None]:
+    """A tensor's first state and first velocity, padded and flat; no velocity where there is none yet."""
+    axes = [history.columns] if history.rows is None else [history.rows, history.columns]
+    velocity = None if history.velocity is None else _state_values(history.velocity, integers, axes)
+    if history.initial is not None:
+        return _state_values(history.initial, integers, axes), velocity
+    assert public is not None
+    return pad((public.biases if history.rows is None else public.weights)[history.layer], axes), velocity
 
 
 def _to_fields(backend: Backend, integers: Mapping[str, Integers]) -> dict[str, Table]:

@@ -258,13 +258,14 @@ def contract_middle(tensor: Table, weights: Table) -> Table:
 
 
 def count_table(values: Sequence[NDArray[Any]], size: int) -> Table:
-    counts = np.zeros(size, dtype=np.uint64)
-    for array in values:
-        flat = array.reshape(-1)
-        if flat.size and not 0 <= int(flat.min()) <= int(flat.max()) < size:
-            raise ValueError(f"count_table: {flat.min()} .. {flat.max()} leaves 0 .. {size - 1}")
-        counts += np.bincount(flat.astype(np.int64, copy=False), minlength=size).astype(np.uint64)
-    return counts
+    def counted(array: NDArray[Any]) -> Table:
+        flat, counts = np.ascontiguousarray(array, dtype=np.int64).reshape(-1), np.zeros(size, dtype=np.uint64)
+        wrong = cpu_batch.count_kernel(np.require(flat, requirements=["W"]), counts)
+        if wrong < flat.size:
+            raise ValueError(f"count_table: {flat[wrong]} is outside 0 .. {size - 1}")
+        return counts
+
+    return sum(each(counted, values), start=np.zeros(size, dtype=np.uint64))
 
 
 import prover.backends.cpu as _itself  # noqa: E402  (a module is a backend; complete only here)

@@ -35,6 +35,7 @@ TERMS: Any = 128
 # Columns worked on at a time, so that their sums, or the limbs of their weights, stay in the nearest cache.
 BLOCK: Any = 128
 P_WORD: Any = np.uint64(P)
+ONE: Any = np.uint64(1)
 
 
 @kernel
@@ -87,6 +88,18 @@ def equality_kernel(point, out):
                 canonical(plus(x2, P_WORD - h2)),
             )
         size *= 2
+
+
+@kernel
+def count_kernel(values, counts):
+    """Adds one to counts[x] for each x of values, int64, up to the first that is no index; returns that one's place."""
+    size = counts.shape[0]
+    for i in range(values.shape[0]):
+        x = values[i]
+        if x < 0 or x >= size:
+            return i
+        counts[x] += ONE
+    return values.shape[0]
 
 
 @kernel

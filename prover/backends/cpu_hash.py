@@ -33,18 +33,18 @@ def merkle_levels(leaves: Digests) -> list[Digests]:
 def _digests(head: bytes, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Digests:
     """uint8[n, 32]: SHA-256(head || first[i] || second[i])."""
     out = np.empty((len(first), 32), dtype=np.uint8)
-    work = _by_instructions if cpu_sha.available() else _by_hashlib
-    spread(len(out), _GRAIN, lambda _, start, stop: work(head, first, second, out, start, stop))
+    if cpu_sha.available():
+        spread(len(out), _GRAIN, lambda _, start, stop: cpu_sha.digests(head, first, second, out, start, stop))
+    else:
+        _by_hashlib(head, first, second, out)
     return out
 
 
-_by_instructions = cpu_sha.digests
-
-
-def _by_hashlib(head: bytes, first: Any, second: Any, out: Any, start: int, stop: int) -> None:
-    # The head is absorbed once; every message continues from a copy of that state.
+def _by_hashlib(head: bytes, first: Any, second: Any, out: Any) -> None:
+    # In one thread: two would hand the interpreter's lock to each other for every message. The head is absorbed once;
+    # every message continues from a copy of that state.
     begun = hashlib.sha256(head)
-    for i in range(start, stop):
+    for i in range(len(out)):
         state = begun.copy()
         state.update(first[i].data)
         state.update(second[i].data)

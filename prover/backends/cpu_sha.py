@@ -1,6 +1,6 @@
 """SHA-256 (FIPS 180-4) by the processor's own instructions, two messages at a time, without the interpreter's lock.
 
-hashlib takes and drops that lock for every message, so that two threads of it are no faster than one. The instructions
+hashlib takes and drops that lock for every message, so that two threads of it are slower than one. The instructions
 want the eight words of the state as (f, e, b, a) and (h, g, d, c), from the lowest lane up. A round's result is needed
 by the next, so that a second message costs little beside a first.
 """

@@ -1,4 +1,4 @@
-"""A device that fails in the middle of a job: nothing half-written, no opening spent, and the same command works again."""
+"""A device that fails in the middle of a job: nothing half-written, no opening spent, and it can be started again."""
 
 from __future__ import annotations
 
