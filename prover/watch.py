@@ -47,9 +47,14 @@ class Watch:
                 f"bits; it needs {bits_needed(low, high)}. Declare a wider range or lower the rate."
             )
 
-    def norm(self, name: str, layer: int, values: Integers) -> None:
-        """Checks sums of squares over the batch, values [B, d], and keeps the largest; exact below 2^53."""
-        largest = int(np.square(values, dtype=np.float64).sum(axis=0).max())
+    def norms(self, name: str, layer: int, values: Integers, rows: bool = True) -> None:
+        """Checks sums of squares of values [B, d], over the batch and with `rows` over the features; exact to 2^53."""
+        squares = np.square(values, dtype=np.float64)
+        self._norm(f"{name}_norm", layer, int(squares.sum(axis=0).max()))
+        if rows:
+            self._norm(f"{name}_row_norm", layer, int(squares.sum(axis=1).max()))
+
+    def _norm(self, name: str, layer: int, largest: int) -> None:
         low, high = self.observed.ranges.get(name, (0, 0))
         self.observed.ranges[name] = (low, max(high, largest))
         width: int = getattr(self.parameters, f"{name}_width")

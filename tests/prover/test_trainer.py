@@ -303,9 +303,22 @@ def test_rates_that_make_the_update_exact(batch, rate, e):
 
 
 @pytest.mark.parametrize("batch, rate", [(64, 0.1), (3, 0.1), (17, 3.3), (64, 1e-4), (1, 0.0625 + 2**-20)])
-def test_other_rates_are_rounded_to_within_half_a_percent(batch, rate):
+def test_other_rates_are_rounded_to_within_half_a_percent_with_as_few_bits_as_can_be(batch, rate):
     e, (k,) = multipliers(batch, [rate])
-    assert 128 <= k <= 256 and abs(k * batch / 2**e - rate) <= rate / 256
+    assert k <= 256 and abs(k * batch / 2**e - rate) < rate / 256
+    for fewer in range(e):
+        assert abs(round(rate / batch * 2**fewer) * batch / 2**fewer - rate) >= rate / 256
+
+
+def test_rates_of_up_to_eight_bits_are_exact():
+    for k in (1, 3, 127, 129, 253, 255):
+        assert multipliers(4, [k / 2**9]) == (11, (k,))
+
+
+def test_every_rate_of_a_schedule_is_within_half_a_percent_of_the_largest():
+    rates = scheduled(0.02, 100, "cosine", warmup=7)
+    e, found = multipliers(64, rates)
+    assert all(abs(k * 64 / 2**e - rate) < 0.02 / 256 for k, rate in zip(found, rates, strict=True))
 
 
 @pytest.mark.parametrize("batch, rate", [(64, 1e9), (64, 1e-12)])
