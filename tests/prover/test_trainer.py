@@ -294,6 +294,19 @@ def test_an_initial_state_of_other_layers_is_refused():
         train(p, initial_state((5, 6, 3), p.weight_bits), *problem(p))
 
 
+def test_micro_batches_add_up_to_one_batch():
+    """A step of a batch moves the weights by exactly what its halves do together, each from the same weights."""
+    whole = draft(batch=6, steps=1, rate=0.75)
+    half = dataclasses.replace(whole, batch=3)
+    inputs, targets, _ = problem(whole)
+    first = initial_state(whole.widths, whole.weight_bits)
+    moved, _ = run(whole, first, inputs, targets, [range(6)])
+    parts = [run(half, first, inputs, targets, [rows])[0] for rows in (range(3), range(3, 6))]
+    for k, start in enumerate(first.weights):
+        changes = [state.weights[k] - start for state in parts]
+        assert changes[0].any() and (moved.weights[k] - start == changes[0] + changes[1]).all()
+
+
 # --- choosing parameters ---
 
 
