@@ -29,7 +29,7 @@ from prover.trainer import Load, Progress, State, train
 from verifier.chain import check_links
 from verifier.errors import MalformedStatement, StatementMismatch
 from verifier.proof import MAGIC
-from verifier.statement import MAX_BYTES, Parameters, Statement, parse_statement
+from verifier.statement import MAX_BYTES, Statement, parse_statement
 
 from . import manifest, runs
 from .manifest import MANIFEST, Entry
@@ -138,36 +138,40 @@ def whole(statements: Sequence[Statement]) -> Statement:
 
 
 class Trainer:
-    """Trains segments of a stored run again, one at a time, for `check` and `prove`."""
+    """What a stored run has in its folder, and its segments trained again, one at a time, for `check` and `prove`."""
 
     def __init__(self, folder: Path, segments: Sequence[Segment]) -> None:
         self._folder, self._segments = folder, segments
         runs.read_settings(folder)
-        self._inputs, self._targets = runs.read_data(folder)
+        self.inputs, self.targets = runs.read_data(folder)
         samples = segments[0].statement.samples
-        if len(self._inputs) != samples:
-            raise RunFolderError(
-                f"{folder / runs.DATA} has {len(self._inputs)} rows, the statement speaks of {samples}"
-            )
+        if len(self.inputs) != samples:
+            raise RunFolderError(f"{folder / runs.DATA} has {len(self.inputs)} rows, the statement speaks of {samples}")
         self._openings = runs.read_openings(folder)
 
     def run(self, segment: Segment, on_step: Progress | None = None, load: Load = on_host) -> Run:
         """Everything a proof of the segment needs, trained where `load` brings integers. Its end is the stored state,
         whatever training led to: `check` and `prove` compare the two. RunFolderError, InputInvalid: files that are
         missing, damaged or of another run."""
-        statement, number = segment.statement, segment.number
+        statement = segment.statement
         if len(self._segments) == 1:
             return runs.read_run(self._folder)
-        initial = runs.read_initial(segment.folder, statement.parameters)
-        trace = train(statement.parameters, initial, self._inputs, self._targets, statement.batches(), on_step, load)
-        trace = dataclasses.replace(trace, final=self._state(number + 1, statement.parameters))
-        blindings = blindings_of(self._openings, statement, number, len(self._segments))
-        return Run(statement, self._inputs, self._targets, trace, blindings)
+        initial, final = self.ends(segment)
+        trace = train(statement.parameters, initial, self.inputs, self.targets, statement.batches(), on_step, load)
+        trace = dataclasses.replace(trace, final=final)
+        return Run(statement, self.inputs, self.targets, trace, self.blindings(segment))
 
-    def _state(self, number: int, p: Parameters) -> State:
-        if number == len(self._segments):
-            return runs.read_final(self._folder, p)
-        return runs.read_initial(self._segments[number].folder, self._segments[number].statement.parameters)
+    def ends(self, segment: Segment) -> tuple[State, State]:
+        """The stored states that a segment starts from and ends with."""
+        p, after = segment.statement.parameters, segment.number + 1
+        if after == len(self._segments):
+            return runs.read_initial(segment.folder, p), runs.read_final(self._folder, p)
+        following = self._segments[after]
+        return runs.read_initial(segment.folder, p), runs.read_initial(following.folder, following.statement.parameters)
+
+    def blindings(self, segment: Segment) -> dict[str, Blinding]:
+        """The secrets of the commitments that a segment opens, by group."""
+        return blindings_of(self._openings, segment.statement, segment.number, len(self._segments))
 
 
 def blindings_of(

@@ -1,13 +1,17 @@
-"""A run from memory as a run folder."""
+"""A run from memory as a run folder, and back."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from prover.errors import InputInvalid
+from prover.errors import BudgetExhausted, InputInvalid
 from prover.files import write_atomic
-from prover.run import Proof, Run
+from prover.openings import Openings
+from prover.run import Proof, Run, Segment
+from verifier.statement import Statement
 
 from . import chains, runs, slots, training
 
@@ -37,6 +41,55 @@ def save_run(run: Run, path: str | os.PathLike[str], proof: Proof | None = None,
         if proof is not None:
             _write_proofs(staging, proof)
     return folder
+
+
+def load_run(path: str | os.PathLike[str]) -> Run:
+    """The run of a trained folder, for predictions and proofs from memory.
+
+    The folder goes on counting the openings: `prove` takes its lock and spends there, and the run is not saved again.
+    Errors: RunFolderError, what is no run folder, is not trained yet, or lacks a file; InputInvalid,
+    MalformedStatement, StatementMismatch: files that are damaged or of another run.
+    """
+    folder = Path(path)
+    settings, stored = runs.read_settings(folder), chains.read_segments(folder)
+    trained = chains.Trainer(folder, stored)
+    segments = tuple(
+        Segment(segment.statement, *trained.ends(segment), trained.blindings(segment)) for segment in stored
+    )
+    return Run(
+        segments,
+        trained.inputs,
+        trained.targets,
+        settings.scaling,
+        settings.source,
+        settings.label,
+        settings.header,
+        openings=_FolderOpenings(folder),
+    )
+
+
+class _FolderOpenings(Openings):
+    """The counts of a run that is kept in a folder, which alone has them."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def left(self, statements: Sequence[Statement]) -> dict[str, int]:
+        return slots.slots_left(self._folder, statements)
+
+    @contextlib.contextmanager
+    def proving(self, statements: Sequence[Statement]) -> Iterator[Callable[[Statement], None]]:
+        with slots.proving(self._folder) as ledger:
+            ledger.require(statements)
+            yield ledger.spend
+
+    @contextlib.contextmanager
+    def moving(self, place: str) -> Iterator[dict[str, int]]:
+        raise BudgetExhausted(
+            f"this run is kept in {self._folder}, which counts its openings: move that folder, do not save another"
+        )
+        yield {}
 
 
 def _write_proofs(folder: Path, proof: Proof) -> None:

@@ -164,7 +164,7 @@ def _check_identities(run: _Run) -> int:
 
 def _check_norms(run: _Run) -> int:
     norms = run.relation.norms
-    return sum(_same(n.name, run.form(n.norm), (run.cut(n.tensor) ** 2).sum(axis=1)) for n in norms)
+    return sum(_same(n.name, run.form(n.norm), (run.cut(n.tensor) ** 2).sum(axis=2 if n.rows else 1)) for n in norms)
 
 
 def _check_einsum(run: _Run, einsum: Einsum, step: int) -> int:

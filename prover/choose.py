@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from verifier.check import MAX_SCHEDULE
 from verifier.errors import ParametersUnsafe
-from verifier.parameters import BILLION
+from verifier.parameters import BILLION, COLUMN_NORMS, ROW_NORMS
 from verifier.schedule import batches, work
 from verifier.security import check_security, shape_of
 from verifier.statement import Parameters, Statement
@@ -230,9 +230,9 @@ def choose_parameters(
         widths["target_width"] = bits_needed(int(targets.min()), int(targets.max()))
         if widths["target_width"] > min(16, draft.table_bits):
             raise OutOfRange(f"targets need {widths['target_width']} bits; scale them down")
-    if draft.layers > 1:
-        for name in ("activation_norm", "gradient_norm"):  # not signed: the bit of the sign is the spare one
-            widths[f"{name}_width"] = observed.width(name)
+    for name in COLUMN_NORMS + ROW_NORMS:  # not signed: the bit of the sign is the spare one
+        if name.removesuffix("_width") in observed.ranges:
+            widths[name] = observed.width(name.removesuffix("_width"))
     return dataclasses.replace(draft, **widths), observed
 
 
@@ -247,24 +247,31 @@ def check_schedule(parameters: Parameters, samples: int) -> None:
         )
 
 
-def bare(p: Parameters) -> Parameters:
-    """The same run without claims on norms."""
-    return dataclasses.replace(p, activation_norm_width=0, gradient_norm_width=0)
+def norm_choices(p: Parameters) -> list[Parameters]:
+    """The same run with fewer claims on norms: with none, those of columns, those of rows, and all that it has."""
+    found = []
+    for names in (COLUMN_NORMS + ROW_NORMS, ROW_NORMS, COLUMN_NORMS, ()):
+        changes: dict[str, Any] = dict.fromkeys(names, 0)
+        found.append(dataclasses.replace(p, **changes))
+    return list(dict.fromkeys(found))
 
 
 def _least_claims(p: Parameters) -> Parameters:
-    try:
-        check_bounds(bare(p))
-        return bare(p)
-    except ParametersUnsafe:
-        check_bounds(p)
-        return p
+    *fewer, whole = norm_choices(p)
+    for candidate in fewer:
+        try:
+            check_bounds(candidate)
+            return candidate
+        except ParametersUnsafe:
+            continue
+    check_bounds(whole)
+    return whole
 
 
 def choose_rows(parameters: Parameters, samples: int) -> Parameters:
     """The same run with the row length that gives the shortest proof at the security and openings asked for.
 
-    It has no claims on norms if ranges alone keep its integers from wrapping around.
+    It has no more claims on norms than keep its integers from wrapping around.
 
     ParametersUnsafe when no row length can give them, or when the run's integers could wrap around the field.
     """

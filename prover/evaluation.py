@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from verifier.parameters import COLUMN_NORMS, ROW_NORMS
 from verifier.relation import Relation
 from verifier.security import Shape
 from verifier.statement import Parameters, Statement
@@ -28,6 +30,7 @@ def use_parameters(trained: Parameters, task: str, samples: int, widths: dict[st
 
     `widths` are bits of inputs, activations and outputs. The code and the budgets stay: the model's commitment is used.
     """
+    norms: dict[str, Any] = dict.fromkeys(COLUMN_NORMS + ROW_NORMS, 0)
     return dataclasses.replace(
         trained,
         task=task,
@@ -42,8 +45,7 @@ def use_parameters(trained: Parameters, task: str, samples: int, widths: dict[st
         error_width=2,
         backward_width=2,
         initial="committed",
-        activation_norm_width=0,
-        gradient_norm_width=0,
+        **norms,
         input_width=widths["input"],
         activation_width=widths["activation"],
         output_width=widths["output"],

@@ -101,8 +101,10 @@ def take(values: Any, places: Any) -> Any:
     return values[places] if isinstance(values, np.ndarray) else values.take(places)
 
 
-def square_sums(values: Any) -> Any:
-    """Sums of squares over the last axis but one, each to fit 64 bits: [..., b, d] -> [..., d]."""
+def square_sums(values: Any, rows: bool = False) -> Any:
+    """Sums of squares over the last axis but one, each to fit 64 bits: [..., b, d] -> [..., d]; of rows [..., b]."""
+    if rows:
+        return square_sums(values.reshape(*values.shape, 1)).reshape(*values.shape[:-1])
     return np.square(values).sum(axis=-2) if isinstance(values, np.ndarray) else values.square_sums()
 
 

@@ -16,7 +16,7 @@ from verifier.security import bits_of
 from verifier.statement import Parameters, Statement
 from verifier.training import check_bounds, integer_bounds
 
-from .choose import bare, check_schedule, choose_rows, part_of
+from .choose import check_schedule, choose_rows, norm_choices, part_of
 from .errors import InputInvalid, OutOfMemory
 from .proving import prepare
 
@@ -239,10 +239,10 @@ def steps_that_fit(parameters: Parameters, samples: int, device_memory: int) -> 
 
 def _bounded(parameters: Parameters, least: int) -> tuple[Parameters, int]:
     """The fewest segments, at least `least`, in which no integer can wrap around, and the parameters that allow it:
-    those without claims on norms if they need no more."""
+    those with the fewest claims on norms among them."""
     found: dict[Parameters, int] = {}
     refused: ParametersUnsafe | None = None
-    for candidate in dict.fromkeys((bare(parameters), parameters)):
+    for candidate in norm_choices(parameters):
 
         def check(count: int, candidate: Parameters = candidate) -> None:
             for part in cut(candidate, count):

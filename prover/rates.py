@@ -10,24 +10,25 @@ from .errors import InputInvalid
 
 MAX_RATE_BITS = 30
 MAX_MULTIPLIER = 1 << 20
-FINE = 7  # a rate that is no small multiple of a power of two is rounded to a multiplier of so many bits and more
+FINE = 7  # rates are rounded by less than 2^-FINE / 2 of the largest
 
 
 def multipliers(batch: int, rates: Sequence[float], least: int = 1) -> tuple[int, tuple[int, ...]]:
-    """(e, k): rates[t] / batch = k[t] 2^-e, exactly where that takes no more than FINE bits, else rounded; one k if all
-    are equal.
+    """(e, k): rates[t] / batch = k[t] 2^-e with the smallest e that rounds each by less than 2^-FINE / 2 of the
+    largest; one k if all are equal.
 
-    Rounding is to within 2^-FINE / 2 of the largest rate. `least` is the smallest the largest k may be: optimisers that
-    weigh the rates need fine ones. InputInvalid for a rate that is no positive number, or that e <= 30 cannot reach.
+    A rate with FINE + 1 significant bits or fewer is exact, since fewer bits would be further off. Small multipliers
+    leave room for more steps in a proof: weights stand at a scale of e more bits. `least` is the smallest the largest k
+    may be: optimisers that weigh the rates need fine ones. InputInvalid for a rate that is no positive number, or that
+    e <= 30 cannot reach.
     """
     for rate in rates:
         if not math.isfinite(rate) or rate <= 0:
             raise InputInvalid(f"the learning rate must be a positive number, found {rate!r}")
     exact = [Fraction(rate) / batch for rate in rates]
-    e = max(0, FINE - _floor_log2(max(exact)))
-    dyadic = max(value.denominator for value in exact)
-    if all(value.denominator & (value.denominator - 1) == 0 for value in exact) and dyadic.bit_length() - 1 <= e:
-        e = dyadic.bit_length() - 1
+    fine, e = max(0, FINE + 1 - _floor_log2(max(exact))), 0
+    while e < fine and not _close(exact, e):
+        e += 1
     e = max(e, (least - 1).bit_length() - _floor_log2(max(exact)))
     found = tuple(_nearest(value * 2**e) for value in exact)
     if e > MAX_RATE_BITS or max(found) > MAX_MULTIPLIER:
@@ -41,6 +42,12 @@ def multipliers(batch: int, rates: Sequence[float], least: int = 1) -> tuple[int
             f"the schedule end at {max(rates) / 2**FINE:.2g} or more"
         )
     return e, found[:1] if len(set(found)) == 1 else found
+
+
+def _close(rates: Sequence[Fraction], e: int) -> bool:
+    """Whether multiples of 2^-e are near enough to all rates."""
+    limit = max(rates) / 2 ** (FINE + 1)
+    return all(abs(Fraction(_nearest(rate * 2**e), 2**e) - rate) < limit for rate in rates)
 
 
 def _floor_log2(value: Fraction) -> int:

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from verifier.initial import public_weights
-from verifier.parameters import BILLION, Parameters
+from verifier.parameters import BILLION, COLUMN_NORMS, ROW_NORMS, Parameters
 from verifier.tables import SLOPE_BITS
 
 from .activations import activate, chain
@@ -144,7 +144,7 @@ def _forward(
         run.R.append(r)
         if not last:
             a, d = activate(y, p)
-            watch.norm("activation_norm", layer, y if p.activation == "relu" else a)
+            watch.norms("activation", layer, y if p.activation == "relu" else a)
             run.D.append(d)
             run.A.append(a)
     return run
@@ -162,7 +162,7 @@ def _backward(p: Parameters, weights: Sequence[Integers], target: Integers, run:
         g, _ = chain(ga, run.D[layer - 1], p)
         if p.activation != "relu":
             watch.see("backward", layer, g)
-        watch.norm("gradient_norm", layer, ga if p.activation == "relu" else g)
+        watch.norms("gradient", layer, ga if p.activation == "relu" else g, rows=layer > 1)
         gradients.append(g)
         rounded.append(ga)
         remainders.append(rg)
@@ -380,7 +380,7 @@ def unbounded(p: Parameters) -> Parameters:
     wide: dict[str, Any] = {
         f"{name}_width": LIMIT_BITS - 1 for name in ("input", "activation", "output", "backward", "weight")
     }
-    wide |= {"activation_norm_width": 0, "gradient_norm_width": 0}
+    wide |= dict.fromkeys(COLUMN_NORMS + ROW_NORMS, 0)
     if p.activation != "relu":
         wide |= {"activation_width": 16, "backward_width": LIMIT_BITS - 2 - SLOPE_BITS}
     if p.momentum:

@@ -43,9 +43,13 @@ class Watch:
                 f"bits; it needs {bits_needed(low, high)}. Declare a wider range or lower the rate."
             )
 
-    def norm(self, name: str, layer: int, values: Integers) -> None:
-        """Checks sums of squares over the batch, values [B, d], and keeps the largest; exact below 2^53."""
-        largest = _largest_square_sum(values)
+    def norms(self, name: str, layer: int, values: Integers, rows: bool = True) -> None:
+        """Checks sums of squares of values [B, d], over the batch and with `rows` over the features; exact to 2^53."""
+        self._norm(f"{name}_norm", layer, _largest_square_sum(values, False))
+        if rows:
+            self._norm(f"{name}_row_norm", layer, _largest_square_sum(values, True))
+
+    def _norm(self, name: str, layer: int, largest: int) -> None:
         low, high = self.observed.ranges.get(name, (0, 0))
         self.observed.ranges[name] = (low, max(high, largest))
         width: int = getattr(self.parameters, f"{name}_width")
@@ -77,7 +81,7 @@ class Watch:
             )
 
 
-def _largest_square_sum(values: Integers) -> int:
-    if not isinstance(values, np.ndarray) and len(values) * magnitude(values) ** 2 < 1 << LIMIT_BITS:
-        return extremes(square_sums(values))[1]
-    return int(np.square(on_host(values), dtype=np.float64).sum(axis=0).max())
+def _largest_square_sum(values: Integers, rows: bool) -> int:
+    if not isinstance(values, np.ndarray) and max(values.shape) * magnitude(values) ** 2 < 1 << LIMIT_BITS:
+        return extremes(square_sums(values, rows))[1]
+    return int(np.square(on_host(values), dtype=np.float64).sum(axis=1 if rows else 0).max())

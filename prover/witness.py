@@ -145,10 +145,9 @@ def batch_integers(trace: Trace, relation: Relation) -> dict[str, Integers]:
     out = dict(zip(whole, padded, strict=True))
     out |= rounding_integers(trace.rounding, relation)
     for norm in relation.norms:
-        values = _norm_of(trace, norm.tensor)
-        digits_of = limbs(square_sums(values), _norm_width(p, norm.tensor), p)
-        names = [f"norm.{norm.tensor}.{k}" for k in range(len(digits_of))]
-        out |= {name: pad(limb, axes[name].axes) for name, limb in zip(names, digits_of, strict=True)}
+        values = square_sums(_norm_of(trace, norm.tensor), norm.rows)
+        named = zip(norm.norm.terms, limbs(values, norm.width, p), strict=True)
+        out |= {name: pad(limb, axes[name].axes) for (_, (name,)), limb in named}
     return out | slope_integers(out, relation) | loss_integers(out[f"Y{p.layers - 1}"], relation)
 
 
@@ -157,10 +156,6 @@ def _norm_of(trace: Trace, tensor: str) -> Integers:
     kind, layer = tensor.rstrip("0123456789"), int(tensor.lstrip("YGActgrd"))
     found = {"Y": trace.Y, "act": trace.A[1:], "GA": [trace.GA[0], *trace.GA], "grad": trace.G}
     return found[kind][layer]
-
-
-def _norm_width(p: Parameters, tensor: str) -> int:
-    return p.activation_norm_width if tensor[:1] in "Ya" else p.gradient_norm_width
 
 
 def slope_integers(flat: Mapping[str, Integers], relation: Relation) -> dict[str, Integers]:

@@ -131,9 +131,10 @@ def simulate(relation: Relation, start: Arrays, batches: Sequence[Sequence[int]]
             for k, limb in enumerate(split(x[name], w, p.table_bits)):
                 x[f"{name}.{k}"] = limb
         for norm in relation.norms:
-            width = p.activation_norm_width if norm.tensor[0] == "Y" else p.gradient_norm_width
-            for k, limb in enumerate(split((x[norm.tensor][:p.batch] ** 2).sum(axis=0), width, p.table_bits)):
-                x[f"norm.{norm.tensor}.{k}"] = limb
+            squares, size = x[norm.tensor] ** 2, relation.tensors[norm.tensor].axes[2].size
+            values = squares[:, :size].sum(axis=1) if norm.rows else squares[:p.batch].sum(axis=0)
+            for (_, (name,)), limb in zip(norm.norm.terms, split(values, norm.width, p.table_bits), strict=True):
+                x[name] = limb
         tamper("end", t, x)
         steps.append(x)
     committed = {name: np.stack([x[name] for x in steps]) for name in relation.tensors if name in steps[0]}

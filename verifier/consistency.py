@@ -19,12 +19,7 @@ def check_consistent(s: Statement) -> None:
     _consistent_optimizer(p)
     if p.task != "training":
         _consistent_use(s)
-    norms = p.activation_norm_width, p.gradient_norm_width
-    if (norms[0] > 0) != (norms[1] > 0) or (norms[0] and (p.layers == 1 or p.task != "training")):
-        raise MalformedStatement(
-            "ranges.activation_norm and ranges.gradient_norm are both zero or both not; not zero, they are of the "
-            "hidden layers of a training"
-        )
+    _consistent_norms(p)
     if p.task == "accuracy":
         _consistent_accuracy(s)
     elif p.task == "inference":
@@ -53,6 +48,22 @@ def check_consistent(s: Statement) -> None:
         raise MalformedStatement("only a run that starts at step 0 can start from a public seed")
     if p.first_step == 0 and s.origin_root != s.initial_root:
         raise MalformedStatement("a run that starts at step 0 has its own initial root as schedule.origin")
+
+
+def _consistent_norms(p: Parameters) -> None:
+    hidden = p.layers - 1 if p.task == "training" else 0
+    norms = p.activation_norm_width, p.gradient_norm_width
+    if (norms[0] > 0) != (norms[1] > 0) or (norms[0] and not hidden):
+        raise MalformedStatement(
+            "ranges.activation_norm and ranges.gradient_norm are both zero or both not; not zero, they are of the "
+            "hidden layers of a training"
+        )
+    rows = p.activation_row_norm_width > 0, p.gradient_row_norm_width > 0
+    if rows != (rows[0] and hidden > 0, rows[0] and hidden > 1):
+        raise MalformedStatement(
+            "ranges.activation_row_norm is of the hidden layers of a training, and ranges.gradient_row_norm with it of "
+            "the hidden layers from the second on: either has a range where there are any, or neither"
+        )
 
 
 def _consistent_optimizer(p: Parameters) -> None:

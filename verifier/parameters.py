@@ -31,8 +31,8 @@ class Parameters:
     committed at scale 2^(w - q).
     Widths are bits of a signed two's-complement range [-2^(width-1), 2^(width-1)) proven for every entry; the one
     exception is target_width = 1 of one-hot targets, proven to be 0 or 1. Targets stand at scale 2^target_bits. Norms
-    are not signed: unless their widths are zero, sums of squares over the batch of every hidden activation and gradient
-    are below 2^width (`norms.py`).
+    are not signed: unless their widths are zero, sums of squares of every hidden activation and gradient, of a neuron
+    over the batch or of a sample over the neurons (`row_norm`), are below 2^width (`norms.py`).
     """
 
     widths: tuple[int, ...]
@@ -72,6 +72,8 @@ class Parameters:
     velocity_width: int = 2
     activation_norm_width: int = 0
     gradient_norm_width: int = 0
+    activation_row_norm_width: int = 0
+    gradient_row_norm_width: int = 0
 
     @property
     def plain(self) -> bool:
@@ -131,6 +133,8 @@ INTEGERS: dict[str, tuple[str, str, int, int]] = {
     "velocity_width": ("ranges", "velocity", 2, 48),
     "activation_norm_width": ("ranges", "activation_norm", 0, 48),
     "gradient_norm_width": ("ranges", "gradient_norm", 0, 48),
+    "activation_row_norm_width": ("ranges", "activation_row_norm", 0, 48),
+    "gradient_row_norm_width": ("ranges", "gradient_row_norm", 0, 48),
     "momentum": ("training", "momentum", 0, BILLION - 1),
     "weight_decay": ("training", "weight_decay", 0, BILLION),
     "kernel_bits": ("fixed_point", "kernel_bits", 0, 24),
@@ -141,6 +145,9 @@ INTEGERS: dict[str, tuple[str, str, int, int]] = {
     "state_openings": ("protocol", "state_openings", 1, 1 << 10),
     "security_bits": ("protocol", "security_bits", 1, 256),
 }
+COLUMN_NORMS = ("activation_norm_width", "gradient_norm_width")
+ROW_NORMS = ("activation_row_norm_width", "gradient_row_norm_width")
+OPTIONAL = ROW_NORMS  # not written where they are zero
 CHOICES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "activation": ("model", "activation", ACTIVATIONS),
     "loss": ("training", "loss", LOSSES),
@@ -156,7 +163,8 @@ def parameters_document(p: Parameters) -> dict[str, Any]:
     document: dict[str, Any] = {"task": p.task} | {name: {} for name in SECTIONS}
     document["model"]["widths"] = list(p.widths)
     for field, (section, key, *_) in (CHOICES | INTEGERS).items():
-        document[section][key] = getattr(p, field)
+        if field not in OPTIONAL or getattr(p, field):
+            document[section][key] = getattr(p, field)
     document["model"]["bias"] = p.bias
     document["training"]["nesterov"] = p.nesterov
     document["training"]["rates"] = list(p.rates)

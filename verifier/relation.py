@@ -218,11 +218,16 @@ class Identity:
 
 @dataclass(frozen=True)
 class Norm:
-    """norm[t, f] = sum over b below the public size of tensor[t, b, f]^2, at every (t, f), padding included."""
+    """norm[t, f] = sum over b below the public size of tensor[t, b, f]^2, at every (t, f), padding included.
+
+    With `rows` norm[t, b] is the sum over f instead. `norm` is the form of its limbs, of `width` bits in all.
+    """
 
     name: str
     tensor: str
     norm: Form
+    rows: bool
+    width: int
 
 
 @dataclass(frozen=True)

@@ -58,11 +58,16 @@ def _public(entry: Public, points: Points) -> Claim:
 
 
 def _norm(relation: Relation, claim: Norm, points: Points) -> Claim:
-    """The sum of squares over the batch at (p_t, p_f)."""
+    """The sum of squares over the batch at (p_t, p_f), or of a row over its features at (p_t, p_b)."""
     _, places, feature = relation.tensors[claim.tensor].axes
-    at = tail(points.f, feature)
-    squares = Term(ONE, (claim.tensor, claim.tensor), Weight((At(points.t), Below(places.bits, places.size), At(at))))
-    weight = Weight((At(points.t), At(at)))
+    if claim.rows:
+        weight = Weight((At(points.t), At(points.b)))
+        summed = Weight((*weight.factors, Below(feature.bits, feature.size)))
+    else:
+        at = At(tail(points.f, feature))
+        weight = Weight((At(points.t), at))
+        summed = Weight((At(points.t), Below(places.bits, places.size), at))
+    squares = Term(ONE, (claim.tensor, claim.tensor), summed)
     limbs = tuple(Term(Ext.of(-coefficient), names, weight) for coefficient, names in claim.norm.terms)
     return Claim(claim.name, Hidden(ZERO), (squares, *limbs))
 

@@ -12,7 +12,7 @@ from .consistency import check_consistent
 from .document import dump, hex32, integer, section
 from .errors import MalformedStatement
 from .inference_text import Inference, inference_document, parse_inference
-from .parameters import ACTIVATIONS, CHOICES, INTEGERS, TASKS, Parameters, parameters_document
+from .parameters import ACTIVATIONS, CHOICES, INTEGERS, OPTIONAL, TASKS, Parameters, parameters_document
 from .schedule import batches, schedule_seed
 
 __all__ = ["ACTIVATIONS", "FORMAT", "MAX_BYTES", "Inference", "Parameters", "Statement", "parse_statement", "replace"]
@@ -125,7 +125,8 @@ def parse_statement(text: bytes) -> Statement:
 def _build(document: dict[str, Any]) -> Statement:
     fields: dict[str, Any] = {"widths": _widths(section(document, "model").get("widths"))}
     for field, (place, key, low, high) in INTEGERS.items():
-        fields[field] = integer(section(document, place).get(key), f"{place}.{key}", low, high)
+        absent = 0 if field in OPTIONAL else None
+        fields[field] = integer(section(document, place).get(key, absent), f"{place}.{key}", low, high)
     for field, (place, key, choices) in CHOICES.items():
         fields[field] = section(document, place).get(key)
         if fields[field] not in choices:

@@ -10,7 +10,7 @@ from .field import P
 from .inference import inference_relation
 from .initial import bound as initial_bound
 from .network import finals, forward, states, targets
-from .norms import change_bounds, norms
+from .norms import activations, changes, gradients, norms
 from .opening import model_relation
 from .optimizer import coefficients, spread
 from .relation import Einsum, Form, Identity, Lookup, Part, Relation, Table, linear
@@ -104,42 +104,43 @@ def integer_bounds(p: Parameters) -> dict[str, int]:
     """The largest magnitude each integer of the relation can have, given the proven ranges and the number of steps.
 
     |W_t| by the optimiser's coefficients (`optimizer.py`) on |W_0| <= 2^(bW-1), |V_0| <= 2^(bV-1) and what one step
-    adds (`norms.py`); then |Z| <= d_in max|A| max|W_t| + 2^a max|bias|, and the same backward. Cross entropy
-    has |G| <= 2^g at its output.
+    adds; then |Z| <= max sum|A| max|W_t| + 2^a max|bias|, and the same backward. `norms.py` bounds both sums.
     """
     last, bounds = p.layers - 1, {}
     training = p.task == "training"
-    largest_error = 1 << p.gradient_bits
-    if training and p.loss == "mse":
-        largest_error = 1 << (p.gradient_bits - p.activation_bits + p.error_width - 1)
     for l in range(p.layers):
-        a = 1 << ((p.input_width if l == 0 else p.activation_width) - 1)
-        g = largest_error if l == last else 1 << (p.backward_width - 1)
-        change, shift = change_bounds(p, l, largest_error) if training else (0, 0)
+        a, change, shift = activations(p, l), 0, 0
+        if training:
+            g = gradients(p, l)
+            change, shift = changes(p, a, g)
         weight, bias = _state_bound(p, change), _state_bound(p, shift) if p.bias else 0
         y_width = p.output_width if l == last else p.activation_width
         output = (1 << (p.weight_bits + y_width)) + (1 << p.weight_bits)
-        bounds[f"weights of layer {l}"] = max(weight, bias)
+        bounds[f"weights of layer {l}"] = max(weight, bias, _rounded_bound(p))
         if training and p.momentum:
             bounds[f"velocities of layer {l}"] = max(_velocity_bound(p, change), _velocity_bound(p, shift))
-        bounds[f"forward sums of layer {l}"] = p.widths[l] * a * weight + (bias << p.activation_bits) + output
+        bounds[f"forward sums of layer {l}"] = a.total * weight + (bias << p.activation_bits) + output
         if l and training:
             back = (1 << (p.weight_bits + p.backward_width)) + (1 << p.weight_bits)
-            bounds[f"backward sums of layer {l}"] = p.widths[l + 1] * g * weight + back
+            bounds[f"backward sums of layer {l}"] = g.total * weight + back
             if p.activation != "relu":
                 bounds[f"slope products of layer {l}"] = chain_bound(p)
     return bounds
 
 
 def _state_bound(p: Parameters, change: int) -> int:
-    """The largest |W_t|, and of both sides of its rounding at the end, when a gradient is at most `change`."""
+    """The largest |W_t| when a gradient is at most `change`."""
     largest = 1 << (p.weight_width - 1)
     if p.task != "training":
         return largest << p.state_shift
     state, velocity, moves = spread(p)
     start = 1 << (p.velocity_width - 1) if p.starts_moving else 0
-    rounded = 2 * largest << p.state_shift if p.state_shift else 0
-    return max(state * largest + velocity * start + moves * change, rounded)
+    return state * largest + velocity * start + moves * change
+
+
+def _rounded_bound(p: Parameters) -> int:
+    """The largest 2^q W_T + remainder, for a last state W_T that is rounded."""
+    return 1 << (p.weight_width + p.kernel_bits) if p.state_shift and p.task == "training" else 0
 
 
 def _velocity_bound(p: Parameters, change: int) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -78,34 +80,7 @@ def register(app: typer.Typer) -> None:
     app.command("commit")(commit)
 
 
-def _options(data: Path | None, layers: str | None, **more: Any) -> Options:
-    if data is None or layers is None:
-        raise UsageError("--data and --layers are needed")
-    if more["loss"] not in (None, "mse", "ce"):
-        raise UsageError(f"--loss {more['loss']!r}: mse or ce")
-    if more["activation"] not in ACTIVATIONS:
-        raise UsageError(f"--activation {more['activation']!r}: {', '.join(ACTIVATIONS)}")
-    if more["target"] not in ("one-hot", "values"):
-        raise UsageError(f"--target {more['target']!r}: one-hot or values")
-    if more["security"] not in (100, 128):
-        raise UsageError(f"--security {more['security']}: 128 or 100 bits")
-    for name, high in (("data_openings", 1 << 10), ("state_openings", 1 << 10), ("activation_bits", 16)):
-        if more[name] is not None and not 1 <= more[name] <= high:
-            raise UsageError(f"--{name.replace('_', '-')} {more[name]}: from 1 to {high}")
-    text = sys.stdin.buffer.read() if str(data) == "-" else None
-    init = more.pop("initial")
-    seed = training.parse_seed(init) if init is not None and init.partition(":")[0] == "seed" else None
-    initial = Path(init) if init is not None and seed is None else None
-    return Options(data=data, layers=layers, text=text, initial=initial, seed=seed, **more)
-
-
-def _folder(out: Path | None) -> Path:
-    if out is None:
-        raise UsageError("--out is needed: the run folder to make")
-    return out
-
-
-def train(
+def _options(
     data: Data = None,
     layers: Layers = None,
     loss: Loss = None,
@@ -132,6 +107,53 @@ def train(
     data_openings: DataOpenings = None,
     state_openings: StateOpenings = 4,
     transparent: Transparent = False,
+) -> Options:
+    """What these options ask for; UsageError for what cannot be."""
+    given: dict[str, Any] = dict(locals())
+    if data is None or layers is None:
+        raise UsageError("--data and --layers are needed")
+    if loss not in (None, "mse", "ce"):
+        raise UsageError(f"--loss {loss!r}: mse or ce")
+    if activation not in ACTIVATIONS:
+        raise UsageError(f"--activation {activation!r}: {', '.join(ACTIVATIONS)}")
+    if target not in ("one-hot", "values"):
+        raise UsageError(f"--target {target!r}: one-hot or values")
+    if security not in (100, 128):
+        raise UsageError(f"--security {security}: 128 or 100 bits")
+    for name, high in (("data_openings", 1 << 10), ("state_openings", 1 << 10), ("activation_bits", 16)):
+        if given[name] is not None and not 1 <= given[name] <= high:
+            raise UsageError(f"--{name.replace('_', '-')} {given[name]}: from 1 to {high}")
+    text = sys.stdin.buffer.read() if str(data) == "-" else None
+    seed = training.parse_seed(init) if init is not None and init.partition(":")[0] == "seed" else None
+    initial = Path(init) if init is not None and seed is None else None
+    del given["init"]
+    return Options(**given | {"rates": given.pop("lr")}, text=text, initial=initial, seed=seed)
+
+
+def _asking(verb: Callable[..., None]) -> Callable[..., None]:
+    """The verb with all options of `_options` besides its own: it gets them by name as its first argument, `asked`."""
+    shared = inspect.signature(_options, eval_str=True).parameters
+    _, *own = inspect.signature(verb, eval_str=True).parameters.values()
+
+    @functools.wraps(verb)
+    def command(**given: Any) -> None:
+        verb({name: given.pop(name) for name in shared}, **given)
+
+    parameters = [*shared.values(), *own]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+def _folder(out: Path | None) -> Path:
+    if out is None:
+        raise UsageError("--out is needed: the run folder to make")
+    return out
+
+
+@_asking
+def train(
+    asked: dict[str, Any],
     out: Out = None,
     replace: Replace = False,
     nonce: Nonce = None,
@@ -142,7 +164,7 @@ def train(
     """Train in exact integers and write a run folder: statement, trace, weights, openings."""
     drawn = training.parse_nonce(nonce)
     if committed is not None:
-        if data is not None or layers is not None or out is not None:
+        if asked["data"] is not None or asked["layers"] is not None or out is not None:
             raise UsageError("--committed goes without --data, --layers and --out: the folder has them")
         chosen = choose_backend(backend)
         with stages() as shown:
@@ -150,34 +172,7 @@ def train(
         chains.remove_drafts(committed)
         report(committed, run, runs.read_settings(committed), shown, as_json)
         return
-    options = _options(
-        data,
-        layers,
-        batch=batch,
-        steps=steps,
-        rates=lr,
-        schedule=schedule,
-        warmup=warmup,
-        momentum=momentum,
-        nesterov=nesterov,
-        weight_decay=weight_decay,
-        loss=loss,
-        activation=activation,
-        bias=bias,
-        target=target,
-        label=label,
-        header=header,
-        scale=scale,
-        target_scale=target_scale,
-        initial=init,
-        activation_bits=activation_bits,
-        gradient_bits=gradient_bits,
-        security=security,
-        segment_steps=segment_steps,
-        data_openings=data_openings,
-        state_openings=state_openings,
-        transparent=transparent,
-    )
+    options = _options(**asked)
     target_folder, chosen = _folder(out), choose_backend(backend)
     with stages() as shown, runs.new_folder(target_folder, replace) as folder:
         start = training.begin(options, chosen.backend, shown, chosen.memory)
@@ -186,67 +181,16 @@ def train(
     report(target_folder, run, start.settings, shown, as_json)
 
 
+@_asking
 def commit(
-    data: Data = None,
-    layers: Layers = None,
-    loss: Loss = None,
-    activation: Activation = "relu",
-    bias: Bias = True,
-    batch: Batch = 64,
-    steps: Steps = 32,
-    lr: Rate = "0.0625",
-    schedule: Schedule = "constant",
-    warmup: Warmup = 0,
-    momentum: Momentum = 0.0,
-    nesterov: Nesterov = False,
-    weight_decay: Decay = 0.0,
-    target: Target = "one-hot",
-    label: Label = None,
-    header: Header = None,
-    scale: Scale = "auto",
-    target_scale: TargetScale = "auto",
-    init: Init = None,
-    activation_bits: ABits = 8,
-    gradient_bits: GBits = 12,
-    security: Security = 128,
-    segment_steps: SegmentSteps = None,
-    data_openings: DataOpenings = None,
-    state_openings: StateOpenings = 4,
-    transparent: Transparent = False,
+    asked: dict[str, Any],
     out: Out = None,
     replace: Replace = False,
     backend: Choice = "auto",
     as_json: Json = False,
 ) -> None:
     """Commit data and initial weights before training, so that an auditor can draw the batch order."""
-    options = _options(
-        data,
-        layers,
-        batch=batch,
-        steps=steps,
-        rates=lr,
-        schedule=schedule,
-        warmup=warmup,
-        momentum=momentum,
-        nesterov=nesterov,
-        weight_decay=weight_decay,
-        loss=loss,
-        activation=activation,
-        bias=bias,
-        target=target,
-        label=label,
-        header=header,
-        scale=scale,
-        target_scale=target_scale,
-        initial=init,
-        activation_bits=activation_bits,
-        gradient_bits=gradient_bits,
-        security=security,
-        segment_steps=segment_steps,
-        data_openings=data_openings,
-        state_openings=state_openings,
-        transparent=transparent,
-    )
+    options = _options(**asked)
     target_folder, chosen = _folder(out), choose_backend(backend)
     with stages() as shown, runs.new_folder(target_folder, replace) as folder:
         start = training.begin(options, chosen.backend, shown, chosen.memory)

@@ -143,7 +143,8 @@ OTHER_PARAMETERS: dict[str, object] = {
     "state_openings": 2, "security_bits": 5, "zero_knowledge": False, "rates": (2,),
     "initial": "public-seed", "task": "accuracy", "bias": False,
     "momentum": 900_000_000, "nesterov": True, "weight_decay": 1_000_000, "kernel_bits": 4, "velocity_width": 8,
-    "activation_norm_width": 12, "gradient_norm_width": 12}
+    "activation_norm_width": 12, "gradient_norm_width": 12, "activation_row_norm_width": 12,
+    "gradient_row_norm_width": 12}
 OTHER_STATEMENT: dict[str, object] = {
     "samples": 11, "data_root": bytes(32), "initial_root": bytes(32), "final_root": bytes(32),
     "origin_root": bytes(32), "nonce": b"\1" * 32, "correct": 3,

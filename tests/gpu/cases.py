@@ -207,6 +207,7 @@ def integers(m: int, n: int) -> Case:
         found = [part + row, part - part, row * 3 + 7, part * row, part << 9, part >> 9, part & 1023, -5 * part,
                  part * -(1 << 10), *exact.round_half_up(part, 1), *exact.round_half_up(part, 37),
                  exact.positive(part), exact.take(part, places), exact.square_sums(cube), exact.square_sums(part >> 20),
+                 exact.square_sums(cube, rows=True),
                  exact.combined([3, -(1 << 20)], blank), blank, part.T + 0, g.integers(whole), table]
         ends = [exact.extremes(x) for x in (whole, part, row, part.T, whole[:0])]
         return [g.field(part), g.count_table([part & 63, row + 9], 64), ends, [exact.on_host(x) for x in found]]

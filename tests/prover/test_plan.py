@@ -7,9 +7,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from prover.choose import choose_rows, draft_parameters
+from api.commands.demo import DIGITS
+from prover.choose import choose_parameters, choose_rows, draft_parameters, initial_state, one_hot, quantize
 from prover.errors import InputInvalid, OutOfMemory
+from prover.model_io import load_data
 from prover.plan import SPARE_OPENINGS, cut, least_segments, plan, plan_run, plan_segments
+from prover.rates import scheduled
 from verifier.check import MAX_SCHEDULE
 from verifier.errors import ParametersUnsafe
 from verifier.statement import Parameters
@@ -156,3 +159,28 @@ def test_costs_of_segments_add_up_and_memory_is_the_largest():
     assert 2.0**-whole.security_bits == pytest.approx(sum(2.0**-one.security_bits for one in each))
     alone = plan_run(parts[:1], 11)
     assert alone.terms == pytest.approx(each[0].terms) and alone.bounds_bits == each[0].bounds_bits
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rate": 0.02, "momentum": 0.9},
+        {"rate": scheduled(0.02, 1000, "cosine", warmup=50), "momentum": 0.9, "nesterov": True, "weight_decay": 1e-4},
+    ],
+    ids=["momentum", "everything"],
+)
+def test_a_thousand_steps_with_momentum_take_few_segments(options):
+    """docs/long-runs.md counts fewer still; without claims on norms of rows twice as many would not do."""
+    widths, data = (64, 128, 64, 10), load_data(DIGITS, label="label")
+    draft = draft_parameters(
+        widths=widths, batch=64, steps=1000, target="one-hot", table_bits=16, row_bits=14, blowup_bits=2,
+        data_openings=1, state_openings=4, security_bits=128, zero_knowledge=True, loss="ce", **options,
+    )  # fmt: skip
+    inputs, targets = quantize(data.features / 16, draft.activation_bits, 16, "digits"), one_hot(data.labels, 10)
+    first = initial_state(widths, draft.state_bits, np.random.default_rng(1).bytes)
+    chosen, _ = choose_parameters(draft, first, inputs, targets, seed=bytes(range(32)))
+    for part in cut(chosen, 10):
+        check_bounds(part)
+    columns = dataclasses.replace(chosen, activation_row_norm_width=0, gradient_row_norm_width=0)
+    with pytest.raises(ParametersUnsafe, match="wraps around"):
+        check_bounds(cut(columns, 20)[0])

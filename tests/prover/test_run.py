@@ -15,11 +15,11 @@ import pytest
 
 from api.app import run as command_line
 from api.commands.demo import DIGITS
-from api.saving import save_run
+from api.saving import load_run, save_run
 from prover import Proof, Run, prove, train
-from prover.errors import BudgetExhausted, InputInvalid, RunFolderError
+from prover.errors import BudgetExhausted, InputInvalid, ProverError, RunFolderError
 from prover.model_io import load_arrays, load_data
-from verifier import ChainVerdict, StatementMismatch, Verdict, verify, verify_chain
+from verifier import ChainVerdict, StatementMismatch, Verdict, VerifierError, verify, verify_chain
 
 SMALL = {"batch": 8, "steps": 4, "lr": 2**-7, "security_bits": 100}
 
@@ -180,6 +180,63 @@ def test_a_proof_of_another_run_is_not_saved(
     with pytest.raises(InputInvalid, match="another run"):
         save_run(run, tmp_path / "run", proven[1])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_saved_run_comes_back_and_its_folder_counts(digits: tuple[Any, Any], tmp_path: Path) -> None:
+    images, labels = digits
+    run = train(*digits, layers=(64, 10), data_openings=2, state_openings=2, **SMALL)
+    folder = save_run(run, tmp_path / "run")
+    again = load_run(folder)
+    assert again.digest == run.digest and (again.predict(images) == run.predict(images)).all()
+    assert again.evaluate(images, labels) == run.evaluate(images, labels)
+    assert all((again.weights[name] == values).all() for name, values in run.weights.items())
+    proof = prove(again)
+    verify(proof.statement, proof.proof, minimum_security=100, expect_statement=run.digest)
+    assert "data 1, final state 1" in repr(load_run(folder))
+    assert command_line(["prove", str(folder)]) == 0
+    for other in (again, load_run(folder)):
+        with pytest.raises(BudgetExhausted, match="no opening left"):
+            prove(other)
+    with pytest.raises(BudgetExhausted, match="move that folder"):
+        save_run(again, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_saved_chain_comes_back(digits: tuple[Any, Any], tmp_path: Path) -> None:
+    options = SMALL | {"steps": 2, "segment_steps": 1, "momentum": 0.5, "weight_decay": 0.01}
+    run = train(*digits, layers=(64, 10), **options)
+    again = load_run(save_run(run, tmp_path / "run"))
+    assert again.digest == run.digest and len(again.segments) == 2
+    ours, theirs = (one.segments[1].initial.named(one.parameters) for one in (run, again))
+    assert ours.keys() == theirs.keys() and all((ours[name] == theirs[name]).all() for name in ours)
+    verify_chain(prove(again).segments, minimum_security=100)
+
+
+def test_folders_that_hold_no_trained_run(tmp_path: Path) -> None:
+    options = ["--layers", "64-10", "--batch", "8", "--steps", "4", "--lr", "0.0078125"]
+    assert command_line(["commit", "--data", str(DIGITS), *options, "--out", str(tmp_path / "committed")]) == 0
+    (tmp_path / "empty").mkdir()
+    for name, text in (("nowhere", "not a run folder"), ("empty", "not a run folder"), ("committed", "not trained")):
+        with pytest.raises(RunFolderError, match=text):
+            load_run(tmp_path / name)
+
+
+def test_folders_that_lack_something(digits: tuple[Any, Any], tmp_path: Path) -> None:
+    """A run folder without one of its files, or with half of it, is refused by a typed error."""
+    run = train(*digits, layers=(64, 10), segment_steps=2, **SMALL)
+    whole = save_run(run, tmp_path / "whole")
+    kept = {"run.json", "settings.json", "data.safetensors", "openings.safetensors", "weights_int.safetensors",
+            "segments/001/statement.json", "segments/001/initial.safetensors"}  # fmt: skip
+    assert all((whole / name).is_file() for name in kept)
+    for name in kept:
+        path, content = whole / name, (whole / name).read_bytes()
+        for left in (None, content[: len(content) // 2]):
+            path.unlink() if left is None else path.write_bytes(left)
+            with pytest.raises((ProverError, VerifierError)) as caught:
+                load_run(whole)
+            assert len(str(caught.value)) > 10
+        path.write_bytes(content)
+    assert load_run(whole).digest == run.digest
 
 
 # --- refusals ---

@@ -294,6 +294,19 @@ def test_an_initial_state_of_other_layers_is_refused():
         train(p, initial_state((5, 6, 3), p.weight_bits), *problem(p))
 
 
+def test_micro_batches_add_up_to_one_batch():
+    """A step of a batch moves the weights by exactly what its halves do together, each from the same weights."""
+    whole = draft(batch=6, steps=1, rate=0.75)
+    half = dataclasses.replace(whole, batch=3)
+    inputs, targets, _ = problem(whole)
+    first = initial_state(whole.widths, whole.weight_bits)
+    moved, _ = run(whole, first, inputs, targets, [range(6)])
+    parts = [run(half, first, inputs, targets, [rows])[0] for rows in (range(3), range(3, 6))]
+    for k, start in enumerate(first.weights):
+        changes = [state.weights[k] - start for state in parts]
+        assert changes[0].any() and (moved.weights[k] - start == changes[0] + changes[1]).all()
+
+
 # --- choosing parameters ---
 
 
@@ -303,9 +316,22 @@ def test_rates_that_make_the_update_exact(batch, rate, e):
 
 
 @pytest.mark.parametrize("batch, rate", [(64, 0.1), (3, 0.1), (17, 3.3), (64, 1e-4), (1, 0.0625 + 2**-20)])
-def test_other_rates_are_rounded_to_within_half_a_percent(batch, rate):
+def test_other_rates_are_rounded_to_within_half_a_percent_with_as_few_bits_as_can_be(batch, rate):
     e, (k,) = multipliers(batch, [rate])
-    assert 128 <= k <= 256 and abs(k * batch / 2**e - rate) <= rate / 256
+    assert k <= 256 and abs(k * batch / 2**e - rate) < rate / 256
+    for fewer in range(e):
+        assert abs(round(rate / batch * 2**fewer) * batch / 2**fewer - rate) >= rate / 256
+
+
+def test_rates_of_up_to_eight_bits_are_exact():
+    for k in (1, 3, 127, 129, 253, 255):
+        assert multipliers(4, [k / 2**9]) == (11, (k,))
+
+
+def test_every_rate_of_a_schedule_is_within_half_a_percent_of_the_largest():
+    rates = scheduled(0.02, 100, "cosine", warmup=7)
+    e, found = multipliers(64, rates)
+    assert all(abs(k * 64 / 2**e - rate) < 0.02 / 256 for k, rate in zip(found, rates, strict=True))
 
 
 @pytest.mark.parametrize("batch, rate", [(64, 1e9), (64, 1e-12)])
