@@ -124,8 +124,11 @@ def _wanted(session: Session, store: Store, lease: Lease) -> tuple[JobRow, float
 
 
 def heartbeat(store: Store, lease: Lease) -> tuple[bool, float]:
-    """Extends the lease; whether the owner wants the job ended, and the seconds to its deadline. LeaseLost."""
-    with store.database.write() as session:
+    """Extends the lease; whether the owner wants the job ended, and the seconds to its deadline. LeaseLost.
+
+    It does not wait for the disk: a busy one might take longer than the lease lasts.
+    """
+    with store.database.write_soon() as session:
         row, now = held(session, store, lease)
         row.lease_until = now + store.settings.lease_seconds
         return row.cancel_requested, row.deadline - now

@@ -72,6 +72,8 @@ class Attempt:
         except CancelRequested:
             self._end(CANCELLED)
             outcome = None
+        except ConnectionError:
+            outcome = self._died()
         except Exception as error:
             # Whatever a job's process says must not end the worker.
             self._log.warning("attempt failed", error=type(error).__name__)

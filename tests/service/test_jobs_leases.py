@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from sqlalchemy import text
 
 from api.service import artifacts, jobs, leases, proofs
 from api.service.errors import BudgetExhausted, CancelRequested, LeaseLost, NotFound
@@ -86,6 +87,16 @@ def test_a_lease_that_ran_out_is_lost_even_if_nobody_else_took_it(held):
     clock.now += 10
     with pytest.raises(LeaseLost):
         leases.heartbeat(store, lease)
+
+
+def test_a_lease_is_kept_without_waiting_for_the_disk(opened):
+    """Nothing else is: whatever is acknowledged or spent must survive a loss of power."""
+    database = opened[0].database
+    question = "pragma synchronous" if database.sqlite else "show synchronous_commit"
+    on_disk, soon = (2, 1) if database.sqlite else ("on", "off")
+    for transaction, wanted in ((database.write, on_disk), (database.write_soon, soon), (database.write, on_disk)):
+        with transaction() as session:
+            assert session.scalar(text(question)) == wanted
 
 
 def test_slots_are_spent_once_and_for_good(held):
