@@ -23,7 +23,7 @@ from verifier import verify
 from .engine import payload, trained
 
 WORKERS = 2
-ATTEMPT_SECONDS = 7.0  # of processor time, a little more than an attempt that nobody interrupts takes
+ATTEMPT_SECONDS = 7.0  # of processor time, a little more than an attempt takes that nobody interrupts on two idle cores
 
 
 def descendants(pid: int) -> list[int]:
@@ -49,8 +49,24 @@ def processor_seconds(pid: int) -> float:
     return math.inf if fields[0] == "Z" else (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def kill_while_working(store, seed: int, kills: int, at_once: int, more: Callable[[], None]) -> Counter[str]:
-    """Kills, at random moments of jobs, a worker or its job's process; how often which.
+def measured(store, more: Callable[[], None]) -> float:
+    """Processor time of an attempt on this machine as busy as it is: that of one job more, which is left alone."""
+    more()
+    seconds, worker = 0.0, spawn_worker(store.settings)
+    try:
+        while unfinished(store):
+            seconds = max([seconds, *filter(math.isfinite, map(processor_seconds, descendants(worker.pid)[:1]))])
+            time.sleep(0.05)
+    finally:
+        worker.kill()
+        worker.wait()
+    return seconds
+
+
+def kill_while_working(
+    store, seed: int, kills: int, at_once: int, more: Callable[[], None], seconds: float = ATTEMPT_SECONDS
+) -> Counter[str]:
+    """Kills a worker or its job's process, once an attempt has used between 0 and `seconds`; how often which.
 
     `more` submits another job, whenever fewer than `at_once` are not over.
     """
@@ -66,7 +82,7 @@ def kill_while_working(store, seed: int, kills: int, at_once: int, more: Callabl
                 time.sleep(0.05)
                 continue
             worker, child = rng.choice(working)
-            moment = rng.uniform(0, ATTEMPT_SECONDS)
+            moment = rng.uniform(0, seconds)
             while processor_seconds(child) < moment:
                 time.sleep(0.02)
             struck[strike(rng.choice(["worker", "job"]), worker, child, running)] += 1
@@ -180,6 +196,6 @@ def test_a_hundred_kills(killing, tmp_path):
     store, tenant = killing
     many = ("--segment-steps", "4", "--data-openings", "512", "--state-openings", "512")
     queue = Queue(store, tenant, trained(tmp_path / "chain", *many), attempts=8)
-    struck = kill_while_working(store, 2, 100, WORKERS, queue)
+    struck = kill_while_working(store, 2, 100, WORKERS, queue, 1.1 * measured(store, queue))
     assert min(struck["worker"], struck["job"]) > 20
     queue.check()
