@@ -45,9 +45,8 @@ def counts(job: Job) -> dict[str, float]:
     }
 
 
-def seconds(job: Job, unit: dict[str, float]) -> dict[str, float]:
-    """The floor of each stage of `prove`, in seconds."""
-    n = counts(job)
+def seconds(n: dict[str, float], unit: dict[str, float]) -> dict[str, float]:
+    """The floor of each stage of `prove`, in seconds, from its counts."""
     fmul, kmul = unit["inner_kk"] / 9, unit["inner_kk"]
     return {
         "commit": n["butterflies"] * unit["butterfly"] + n["hash_bytes"] * unit["sha256_byte"],

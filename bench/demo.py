@@ -70,7 +70,7 @@ def run(json: bool = False, argv: Sequence[str] = ()) -> dict[str, Any]:
     start = time.perf_counter()
     verdict = verify(job.statement.to_bytes(), proof)
     verifier_seconds = time.perf_counter() - start
-    floors = _floors.seconds(job, unit_costs())
+    floors = _floors.seconds(_floors.counts(job), unit_costs())
     total, floor = sum(stages.values()), sum(floors.values())
     lookups = sum(len(job.witness.tensors[lookup.x.terms[0][1][0]]) for lookup in job.relation.lookups)
     committed = sum(table.size for table in job.witness.tensors.values())

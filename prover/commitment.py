@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from verifier.relation import GROUPS, Relation
 
 from .backends.interface import Backend, Digests, Table
 from .dialogue import Draw, Say, Script
-from .merge import product_names
 from .randomness import Randomness
 
 MASK_ROWS = 3  # a row over K is three rows over F
@@ -89,10 +89,8 @@ def commit_rows(backend: Backend, code: Code, prefix: bytes, rows: Table, blindi
 
 def adopt_rows(relation: Relation, group: str, tensors: dict[str, Table], rows: Table) -> None:
     """Lets the tensors of a group be views of its rows, so that they are in memory once."""
-    first = 0
-    for name, count in group_rows(relation, group):
-        tensors[name] = rows[first : first + count].reshape(-1)[: 1 << relation.tensors[name].bits]
-        first += count
+    for name, own in _by_tensor(relation, group, rows):
+        tensors[name] = own.reshape(-1)[: 1 << relation.tensors[name].bits]
 
 
 def open_columns(committed: Committed, positions: Sequence[int]) -> Opened:
@@ -118,9 +116,9 @@ def prove_value(
 ) -> Script[None]:
     """Twin of the end of `verifier.merge.check` and of `verifier.commitment.check_value`."""
     column = point[len(point) - code.row_bits :]
-    folded = {name: row for group in GROUPS for name, row in _fold_rows(backend, relation, group, groups, point)}
+    folded = dict(_fold_rows(backend, relation, groups, point))
     eq = backend.eq_table(column)
-    values = {name: Ext(backend.inner(row, eq)) for name, row in folded.items()}
+    values = dict(zip(folded, backend.each(lambda row: Ext(backend.inner(row, eq)), [*folded.values()]), strict=True))
     known: set[str] = set()
     for names in products:
         yield Say("merge end", [values[name] for name in names])
@@ -133,7 +131,7 @@ def prove_value(
     (rho,) = yield Draw("rho", 1)
     scale = {name: c * rho for name, c in zip(relation.tensors, coefficients, strict=True)}
     row = _combined_row(backend, relation, code, groups, point, folded, scale)
-    yield Say("combined row", [Ext((int(a), int(b), int(c))) for a, b, c in backend.host(row).T])
+    yield Say("combined row", [Ext(words) for words in zip(*backend.host(row).tolist(), strict=True)])
 
 
 def _row_table(backend: Backend, relation: Relation, name: str, point: Sequence[Ext]) -> Table:
@@ -142,13 +140,28 @@ def _row_table(backend: Backend, relation: Relation, name: str, point: Sequence[
 
 
 def _fold_rows(
-    backend: Backend, relation: Relation, group: str, groups: Mapping[str, Committed], point: Sequence[Ext]
+    backend: Backend, relation: Relation, groups: Mapping[str, Committed], point: Sequence[Ext]
 ) -> list[tuple[str, Table]]:
-    """Each tensor of a group with its rows combined by eq at the row coordinates of the point: K[3, N]."""
+    """Each tensor with its rows combined by eq at the row coordinates of the point: K[3, N]."""
+
+    def fold(entry: tuple[str, Table]) -> tuple[str, Table]:
+        name, rows = entry
+        return name, backend.combine_rows(_row_table(backend, relation, name, point), rows)
+
+    tensors = [entry for group in _present(groups) for entry in _by_tensor(relation, group, groups[group].rows)]
+    return backend.each(fold, tensors)
+
+
+def _present(groups: Mapping[str, Committed]) -> list[str]:
+    """The groups of the relation in their order; a public first state is not committed."""
+    return [group for group in GROUPS if group in groups]
+
+
+def _by_tensor(relation: Relation, group: str, table: Table) -> list[tuple[str, Table]]:
+    """The rows of each tensor of a group."""
     out, first = [], 0
     for name, count in group_rows(relation, group):
-        rows = groups[group].rows[first : first + count]
-        out.append((name, backend.combine_rows(_row_table(backend, relation, name, point), rows)))
+        out.append((name, table[first : first + count]))
         first += count
     return out
 
@@ -164,28 +177,13 @@ def _combined_row(
 ) -> Table:
     """Coefficients K[3, N + t'] of rho * sum of weight * row + mask."""
     witness = groups["witness"]
-    values = witness.rows[-MASK_ROWS:]
+    scaled = backend.each(lambda name: backend.scale(folded[name], scale[name]), [*folded])
+    values = reduce(backend.add, scaled, witness.rows[-MASK_ROWS:])
     blinds = backend.zeros(MASK_ROWS, witness.blinding.blinds.shape[1])
     blinds[:] = witness.blinding.blinds[-MASK_ROWS:]
-    for group in GROUPS:
-        first = 0
-        for name, count in group_rows(relation, group):
-            values = backend.add(values, backend.scale(folded[name], scale[name]))
-            weights = backend.scale(_row_table(backend, relation, name, point), scale[name])
-            share = backend.combine_rows(weights, groups[group].blinding.blinds[first : first + count])
+    for group in _present(groups):
+        for name, own in _by_tensor(relation, group, groups[group].blinding.blinds):
+            share = backend.combine_rows(backend.scale(_row_table(backend, relation, name, point), scale[name]), own)
             blinds[:, : share.shape[1]] = backend.add(blinds[:, : share.shape[1]], share)
-            first += count
     return backend.coefficients_natural(backend.interpolate(values), blinds)
 
-
-__all__ = [
-    "Blinding",
-    "Committed",
-    "commit_rows",
-    "draw_blinding",
-    "open_columns",
-    "product_names",
-    "prove_value",
-    "stack_rows",
-    "with_mask",
-]

@@ -10,22 +10,23 @@ Other leaves (public tables with their counts, columns that count only some entr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from verifier.field import ZERO, Ext, P
+from verifier.field import ZERO, Ext, P, total
 from verifier.lookup import Block, layout, select
 from verifier.relation import Form, Lookup, Relation
 from verifier.tables import second_column
 
-from .backends.interface import Backend, Table
+from .backends.interface import Backend, Made, Table
 from .fractions import Stored, beyond
 from .witness import Witness, counted, to_field
 
-# Columns of at least 2^12 leaves are parts of their own until parts have 16 entries.
-APART_BITS, JOINED_LENGTH = 12, 16
+# Columns of at least 2^12 leaves are parts of their own, until they are so short that the work on a part is mostly its
+# overhead. Kernels take groups of four, so that the layer is one table before a part is no multiple of that.
+APART_BITS, APART_LENGTH, UNIT = 12, 1 << 10, 16
 _SMALL = 1 << 18  # what a backend takes for a small number
 
 
@@ -142,6 +143,11 @@ def _constant(backend: Backend, value: Ext, length: int) -> Table:
     return out
 
 
+def added(sums: Sequence[Sequence[Ext]], start: Ext) -> list[Ext]:
+    """h(0) and h(2) of all slices or parts."""
+    return [total([start, *values]) for values in zip(*sums, strict=True)]
+
+
 class Leaves:
     """The lowest layer, part by part."""
 
@@ -152,26 +158,31 @@ class Leaves:
     def round(self, point: list[Ext], batch: Ext) -> list[Ext]:
         """h(0) and h(2)."""
         weights, inverse = self._backend.fraction_weights(point), batch.inverse()
-        sums = [beyond(point, self.used // 4, batch)] * 2
-        for part in self.parts:
+        gain, unit = batch * self.beta * self.beta, self.beta.inverse()
+
+        def sums(part: Part) -> list[Ext]:
             if part.column is None:
                 assert part.p is not None and part.q is not None
                 found = self._backend.fraction_round(part.p, part.q, weights, part.start // 4, batch)
-                sums = [total + Ext(value) for total, value in zip(sums, found, strict=True)]
-                continue
-            shift = (part.constant + inverse) * self.beta.inverse()
-            found = self._backend.leaf_round(part.column, shift, weights, part.start // 4)
+                return [Ext(value) for value in found]
+            found = self._backend.leaf_round(part.column, (part.constant + inverse) * unit, weights, part.start // 4)
             bits = (part.length // 4).bit_length() - 1
-            share = select(point[: len(point) - bits], part.start // part.length)
-            gain = batch * self.beta * self.beta
-            sums = [total + gain * Ext(value) - inverse * share for total, value in zip(sums, found, strict=True)]
-        return sums
+            share = inverse * select(point[: len(point) - bits], part.start // part.length)
+            return [gain * Ext(value) - share for value in found]
+
+        return added(self._backend.each(sums, self.parts), beyond(point, self.used // 4, batch))
 
     def fold(self, challenge: Ext) -> Leaves | Stored:
         """The layer with its lowest variable bound."""
-        parts = [self._folded(part, challenge) for part in self.parts]
+        parts = self._backend.each(lambda part: self._folded(part, challenge), self.parts)
         folded = Leaves(self._backend, parts, self.bits - 1, self.beta)
-        return folded.stored() if min(part.length for part in parts) <= JOINED_LENGTH else folded
+        apart = [part for part in parts if part.length > APART_LENGTH]
+        if not apart or any(part.length % UNIT for part in parts):
+            return folded.stored()
+        if len(apart) + 1 < len(parts):
+            first = next(k for k, part in enumerate(parts) if part.length <= APART_LENGTH)
+            folded.parts = [*parts[:first], folded._joined(parts[first:])]
+        return folded
 
     def _folded(self, part: Part, challenge: Ext) -> Part:
         start, length = part.start // 2, part.length // 2
@@ -183,9 +194,17 @@ class Leaves:
 
     def stored(self) -> Stored:
         """The layer as one table."""
-        p, q = self._backend.zeros(3, self.used), self._backend.zeros(3, self.used)
-        for part in self.parts:
-            own = slice(part.start, part.start + part.length)
+        whole = self._joined(self.parts)
+        assert whole.p is not None and whole.q is not None
+        return Stored(self._backend, whole.p, whole.q, self.bits)
+
+    def _joined(self, parts: Sequence[Part]) -> Part:
+        """Consecutive parts as one of fractions."""
+        start = parts[0].start
+        length = parts[-1].start + parts[-1].length - start
+        p, q = self._backend.zeros(3, length), self._backend.zeros(3, length)
+        for part in parts:
+            own = slice(part.start - start, part.start - start + part.length)
             if part.column is None:
                 assert part.p is not None and part.q is not None
                 p[:, own], q[:, own] = part.p, part.q
@@ -193,7 +212,7 @@ class Leaves:
             p[0, own] = 1
             constant = _constant(self._backend, part.constant, part.length)
             q[:, own] = self._backend.sub(constant, self._backend.scale(part.column, self.beta))
-        return Stored(self._backend, p, q, self.bits)
+        return Part(start, length, p=p, q=q)
 
 
 class Pairs:
@@ -203,27 +222,30 @@ class Pairs:
         self._backend, self._leaves = backend, leaves
         self._bits, self._used = leaves.bits - 1, leaves.used // 2
 
-    def _slices(self) -> Iterator[tuple[int, Table, Table]]:
-        """First index, numerators and denominators of consecutive slices."""
-        for part in self._leaves.parts:
-            size = self._backend.slice_length
-            for first in range(0, part.length, size):
-                own = slice(first, min(part.length, first + size))
-                start = (part.start + first) // 2
-                if part.column is None:
-                    assert part.p is not None and part.q is not None
-                    yield (start, *self._backend.fraction_layer(part.p[:, own], part.q[:, own]))
-                else:
-                    column, beta = part.column[..., own], self._leaves.beta
-                    yield (start, *self._backend.leaf_layer(column, part.constant, beta))
+    def _slices(self, work: Callable[[int, Table, Table], Made]) -> list[Made]:
+        """work(first index, numerators, denominators) of consecutive slices."""
+
+        def at(place: tuple[Part, int]) -> Made:
+            part, first = place
+            own = slice(first, min(part.length, first + self._backend.slice_length))
+            start = (part.start + first) // 2
+            if part.column is None:
+                assert part.p is not None and part.q is not None
+                return work(start, *self._backend.fraction_layer(part.p[:, own], part.q[:, own]))
+            return work(start, *self._backend.leaf_layer(part.column[..., own], part.constant, self._leaves.beta))
+
+        size = self._backend.slice_length
+        return self._backend.each(at, [(part, k) for part in self._leaves.parts for k in range(0, part.length, size)])
 
     def _half(self, make: Callable[[Table, Table], tuple[Table, Table]]) -> Stored:
         """A layer of half as many entries, made slice by slice."""
         p, q = (self._backend.empty(3, self._used // 2) for _ in range(2))
-        for start, *slices in self._slices():
-            place = start // 2
+
+        def put(start: int, *slices: Table) -> None:
             for out, made in zip((p, q), make(*slices), strict=True):
-                out[:, place : place + made.shape[1]] = made
+                out[:, start // 2 : start // 2 + made.shape[1]] = made
+
+        self._slices(put)
         return Stored(self._backend, p, q, self._bits - 1)
 
     def parent(self) -> Stored:
@@ -233,11 +255,11 @@ class Pairs:
     def round(self, point: list[Ext], batch: Ext) -> list[Ext]:
         """h(0) and h(2)."""
         weights = self._backend.fraction_weights(point)
-        sums = [beyond(point, self._used // 4, batch)] * 2
-        for start, p, q in self._slices():
-            found = self._backend.fraction_round(p, q, weights, start // 4, batch)
-            sums = [total + Ext(value) for total, value in zip(sums, found, strict=True)]
-        return sums
+
+        def sums(start: int, p: Table, q: Table) -> list[Ext]:
+            return [Ext(value) for value in self._backend.fraction_round(p, q, weights, start // 4, batch)]
+
+        return added(self._slices(sums), beyond(point, self._used // 4, batch))
 
     def fold(self, challenge: Ext) -> Stored:
         """The layer with its lowest variable bound."""

@@ -38,7 +38,7 @@ def prove(backend: Backend, relation: Relation, witness: Witness, claims: Sequen
     placed = [
         ProductTerm(backend, tables, (0, len(rounds) - (tables[0].shape[-1] - 1).bit_length())) for tables in dense
     ]
-    return (yield from sumcheck.prove("merge", [*split, *placed], rounds))
+    return (yield from sumcheck.prove(backend, "merge", [*split, *placed], rounds))
 
 
 Shares = dict[tuple[Weight, int], dict[str, Ext]]

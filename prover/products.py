@@ -175,7 +175,7 @@ def prove(backend: Backend, relation: Relation, witness: Witness) -> Script[Poin
         shared = backend.repeat(backend.scale(steps, coefficient), width)
         absent = (t, t + feature - (width - 1).bit_length())
         products.append(ProductTerm(backend, [shared, left, weights], absent, leading=t))
-    end = yield from sumcheck.prove("einsum", products, [3] * t + [2] * feature)
+    end = yield from sumcheck.prove(backend, "einsum", products, [3] * t + [2] * feature)
     state = state_kernel(end[:t], p)
     for einsum, term in zip(relation.einsums, products, strict=True):
         yield Say("einsum end", term.ends())
@@ -246,7 +246,7 @@ def _histories(
         if query.rows is not None and history.activations is not None:
             tables.append(folder.at_feature(history.activations, query.rows))
         terms.append(ProductTerm(backend, tables, leading=bits[0]))
-    yield from sumcheck.prove("history", terms, [3] * bits[0] + [2] * bits[1])
+    yield from sumcheck.prove(backend, "history", terms, [3] * bits[0] + [2] * bits[1])
     known: set[object] = set()
     for query, term in sorted(zip(queries, terms, strict=True), key=lambda pair: pair[0].rows is None):
         gradient = (relation.histories[query.history].gradients, query.columns)

@@ -119,7 +119,6 @@ def prove(
     channel.arithmetic = FastArithmetic()  # on the CPU, whatever the backend: it checks its results
     channels.append(channel)
     converse(channel, job.statement, job.relation, code, job.shape.pads)
-    backend.release()
     return encode_proof(job.statement.digest(), channel.finish())
 
 

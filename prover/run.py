@@ -278,6 +278,7 @@ def prove(run: Run, progress: Callable[[str], None] | None = None, backend: Back
             )
             made.append((s.to_bytes(), make_proof(job, backend, progress=progress)))
             spend(s)
+        backend.release()
         try:
             return Proof(tuple(made), _judge(made))
         except VerifierError as error:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial, reduce
 
-from verifier.field import ONE, ZERO, Ext
+from verifier.field import ONE, ZERO, Ext, total
 from verifier.sumcheck import lagrange
 
 from .backends.interface import Backend, Table
@@ -80,14 +81,11 @@ class LinearTerm:
         self._tables = [(coefficient, table.reshape(-1, low.shape[1])) for coefficient, table in tables]
         self._first, self._last = absent, absent + (high.shape[1] - 1).bit_length()
         self._bound: list[Ext] = []
-        sums = self._combined(lambda table: backend.contract_last(table, low), high.shape[1])
+        sums = self._added(lambda c, table: backend.scale(backend.contract_last(table, low), c))
         self._term = ProductTerm(backend, [high, sums], (0, absent))
 
-    def _combined(self, make: Callable[[Table], Table], length: int) -> Table:
-        out = self._backend.zeros(3, length)
-        for coefficient, table in self._tables:
-            out = self._backend.add(out, self._backend.scale(make(table), coefficient))
-        return out
+    def _added(self, make: Callable[[Ext, Table], Table]) -> Table:
+        return reduce(self._backend.add, self._backend.each(lambda entry: make(*entry), self._tables))
 
     @property
     def value(self) -> Ext:
@@ -105,7 +103,7 @@ class LinearTerm:
             self._bound.append(challenge)
         if number + 1 == self._last:
             eq = self._backend.eq_table(self._bound)
-            rows = self._combined(lambda table: self._backend.combine_rows(eq, table), self._low.shape[1])
+            rows = self._added(lambda c, table: self._backend.combine_rows(self._backend.scale(eq, c), table))
             scale = self._term.scale * self._term.ends()[0]
             self._term = ProductTerm(self._backend, [self._backend.scale(self._low, scale), rows])
 
@@ -123,16 +121,24 @@ def _at(values: Sequence[Ext], x: Ext) -> Ext:
     return out
 
 
-def prove(label: str, terms: Sequence[ProductTerm | LinearTerm], degrees: Iterable[int]) -> Script[list[Ext]]:
+def _round(number: int, degree: int, term: ProductTerm | LinearTerm) -> list[Ext]:
+    return term.round(number, degree)
+
+
+def _bind(number: int, challenge: Ext, term: ProductTerm | LinearTerm) -> None:
+    term.bind(number, challenge)
+
+
+def prove(
+    backend: Backend, label: str, terms: Sequence[ProductTerm | LinearTerm], degrees: Iterable[int]
+) -> Script[list[Ext]]:
     """Twin of `verifier.sumcheck.check`; returns the random point."""
     point = []
     for number, degree in enumerate(degrees):
-        sums = [ZERO] * (degree + 1)
-        for term in terms:
-            sums = [a + b for a, b in zip(sums, term.round(number, degree), strict=True)]
+        lines = backend.each(partial(_round, number, degree), terms)
+        sums = [total(values) for values in zip(*lines, strict=True)]
         yield Say(f"{label} round", [sums[0], *sums[2:]])
         (challenge,) = yield Draw(f"{label} round", 1)
-        for term in terms:
-            term.bind(number, challenge)
+        backend.each(partial(_bind, number, challenge), terms)
         point.append(challenge)
     return point

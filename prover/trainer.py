@@ -31,6 +31,7 @@ from verifier.parameters import BILLION, Parameters
 from verifier.tables import SLOPE_BITS
 
 from .activations import activate, chain
+from .backends import memory
 from .errors import InputInvalid
 from .exact import LIMIT_BITS, Integers, matmul_exact, round_half_up, threads_for
 from .loss import loss_gradient, squared_error
@@ -290,7 +291,7 @@ def train(
     ins, outs, hidden = p.widths[:-1], p.widths[1:], p.widths[1:-1]
 
     def tensors(widths: Sequence[int]) -> list[Integers]:
-        return [np.empty((p.steps, p.batch, d), dtype=np.int64) for d in widths]
+        return [memory.integers(p.steps, p.batch, d) for d in widths]
 
     kept = {
         "A": tensors(ins),

@@ -9,14 +9,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from verifier.relation import Axis, Form, Lookup, Relation, limb_widths
+from verifier.relation import Axis, Form, History, Lookup, Relation, limb_widths
 from verifier.relation import State as CommittedState
 from verifier.relation import Table as LookupTable
 from verifier.statement import Parameters
 from verifier.tables import SLOPE_BITS, second_column
 
 from .activations import activate, chain
-from .backends import host
+from .backends import host, memory
 from .backends.interface import Backend, Table
 from .backends.threads import each
 from .errors import WitnessUnsatisfied
@@ -62,18 +62,23 @@ class Witness:
 
 
 def pad(values: Integers, axes: Sequence[Axis]) -> Integers:
-    """Zero-pads each axis to its power of two and flattens row-major."""
-    out = np.zeros([1 << axis.bits for axis in axes], dtype=np.int64)
+    """Zero-pads each axis to its power of two and flattens row-major; a view of the values where nothing is padded."""
+    shape = [1 << axis.bits for axis in axes]
+    if list(values.shape) == shape:
+        return values.reshape(-1)
+    out = memory.integers(*shape)
+    out.fill(0)
     out[tuple(slice(0, axis.size) for axis in axes)] = values
     return out.reshape(-1)
 
 
 def limbs(values: Integers, width: int, p: Parameters) -> list[Integers]:
     """Base-2^table_bits digits of non-negative integers below 2^width, lowest first."""
-    out = []
+    out, low = [], 0
     for bits in limb_widths(width, p.table_bits):
-        out.append(values & ((1 << bits) - 1))
-        values = values >> bits
+        digits = np.right_shift(values, low, out=memory.integers(*values.shape))
+        out.append(np.bitwise_and(digits, (1 << bits) - 1, out=digits))
+        low += bits
     return out
 
 
@@ -115,9 +120,9 @@ def data_integers(inputs: Integers, targets: Integers, relation: Relation) -> di
 def forward_integers(run: Forward, relation: Relation) -> dict[str, Integers]:
     """The tensors of a forward pass, [T, B, width] each: values, remainders' limbs, ReLU bits or activations."""
     p, whole = relation.parameters, {}
-    for l in range(p.layers):
+    for l, parts in enumerate(each(lambda values: limbs(values, p.weight_bits, p), run.R)):
         whole[f"Y{l}"] = run.Y[l]
-        whole |= {f"R{l}.{k}": limb for k, limb in enumerate(limbs(run.R[l], p.weight_bits, p))}
+        whole |= {f"R{l}.{k}": limb for k, limb in enumerate(parts)}
         if l < p.layers - 1:
             whole |= {f"D{l}": run.D[l]} if p.activation == "relu" else {f"act{l}": run.A[l + 1]}
     return whole
@@ -128,16 +133,17 @@ def batch_integers(trace: Trace, relation: Relation) -> dict[str, Integers]:
     p, axes = relation.parameters, relation.tensors
     whole: dict[str, Integers] = {"input": trace.inputs, "target": trace.targets}
     whole |= forward_integers(trace, relation)
-    for l in range(1, p.layers):
+    for l, parts in enumerate(each(lambda values: limbs(values, p.weight_bits, p), trace.RG), start=1):
         whole[f"GA{l}"] = trace.GA[l - 1]
-        whole |= {f"RG{l}.{k}": limb for k, limb in enumerate(limbs(trace.RG[l - 1], p.weight_bits, p))}
+        whole |= {f"RG{l}.{k}": limb for k, limb in enumerate(parts)}
     padded = each(lambda name: pad(whole[name], axes[name].axes), list(whole))
     out = dict(zip(whole, padded, strict=True))
     out |= rounding_integers(trace.rounding, relation)
     for norm in relation.norms:
         values = _norm_of(trace, norm.tensor)
-        parts = enumerate(limbs((values**2).sum(axis=1), _norm_width(p, norm.tensor), p))
-        out |= {f"norm.{norm.tensor}.{k}": pad(limb, axes[f"norm.{norm.tensor}.{k}"].axes) for k, limb in parts}
+        digits = limbs((values**2).sum(axis=1), _norm_width(p, norm.tensor), p)
+        names = [f"norm.{norm.tensor}.{k}" for k in range(len(digits))]
+        out |= {name: pad(limb, axes[name].axes) for name, limb in zip(names, digits, strict=True)}
     return out | slope_integers(out, relation) | loss_integers(out[f"Y{p.layers - 1}"], relation)
 
 
@@ -241,7 +247,10 @@ def _state_values(state: CommittedState, integers: Mapping[str, Integers], axes:
     """A committed state without its offset, padded and flat; a shared one is spread from its list."""
     values = evaluate_form(state.form, integers)
     if state.sharing is None:
-        return values - state.offset * pad(np.ones([axis.size for axis in axes], dtype=np.int64), axes)
+        whole = memory.integers(*(1 << axis.bits for axis in axes))
+        np.copyto(whole, values.reshape(whole.shape))
+        whole[tuple(slice(0, axis.size) for axis in axes)] -= state.offset
+        return whole.reshape(-1)
     out = np.zeros((1 << sum(axis.bits for axis in axes[:-1]), 1 << axes[-1].bits), dtype=np.int64)
     rows, columns, places = np.array(state.sharing.entries, dtype=np.int64).reshape(-1, 3).T
     out[rows, columns] = values[places] - state.offset
@@ -263,19 +272,29 @@ def build_witness(
     tensors = dict(tables) | _to_fields(backend, integers)
     integers = dict(integers) | {name: backend.host(table).view(np.int64) for name, table in tables.items()}
     tensors |= count_lookups(backend, relation, integers, strict)
-    states: dict[str, Table] = {}
-    velocities: dict[str, Table] = {}
-    for name, history in relation.histories.items():
-        axes = [history.columns] if history.rows is None else [history.rows, history.columns]
-        if history.initial is None:
-            first = public_state(relation.parameters, seed)
-            values = (first.biases if history.rows is None else first.weights)[history.layer]
-            states[name] = backend.field(pad(values, axes))
-        for kept, state in ((states, history.initial), (velocities, history.velocity)):
-            if state is not None:
-                kept[name] = backend.field(_state_values(state, integers, axes))
+    first = public_state(relation.parameters, seed) if _starts_public(relation) else None
+    starts = each(lambda history: _starts(history, integers, first), [*relation.histories.values()])
+    states = {name: state for name, (state, _) in zip(relation.histories, starts, strict=True)}
+    moving = zip(relation.histories, starts, strict=True)
+    velocities = {name: velocity for name, (_, velocity) in moving if velocity is not None}
     ordered = {name: tensors[name] for name in relation.tensors}
-    return Witness(ordered, _to_fields(backend, derived), states, velocities)
+    return Witness(ordered, *(_to_fields(backend, values) for values in (derived, states, velocities)))
+
+
+def _starts_public(relation: Relation) -> bool:
+    return any(history.initial is None for history in relation.histories.values())
+
+
+def _starts(
+    history: History, integers: Mapping[str, Integers], public: State | None
+) -> tuple[Integers, Integers | None]:
+    """A tensor's first state and first velocity, padded and flat; no velocity where there is none yet."""
+    axes = [history.columns] if history.rows is None else [history.rows, history.columns]
+    velocity = None if history.velocity is None else _state_values(history.velocity, integers, axes)
+    if history.initial is not None:
+        return _state_values(history.initial, integers, axes), velocity
+    assert public is not None
+    return pad((public.biases if history.rows is None else public.weights)[history.layer], axes), velocity
 
 
 def _to_fields(backend: Backend, integers: Mapping[str, Integers]) -> dict[str, Table]:

@@ -7,6 +7,7 @@ is in the cpu_* modules.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ from prover.backends.cpu_shapes import (
     trimmed,
     words_of,
 )
-from prover.backends.host import columns, field, fields, host, join, largest, matmul, repeat, slice_length, tile
+from prover.backends.host import columns, each, field, fields, host, join, largest, matmul, repeat, slice_length, tile
 from prover.backends.interface import Backend, Scalar, Table, Triple
 from prover.backends.memory import empty, release, zeros
 from prover.backends.threads import set_threads, spread, threads
@@ -52,6 +53,7 @@ __all__ = [
     "contract_last",
     "contract_middle",
     "count_table",
+    "each",
     "empty",
     "encode",
     "encode_polynomials",
@@ -222,13 +224,11 @@ def contract_last(tensor: Table, weights: Table) -> Table:
     count, n = tensor.shape
     if weights.shape[1] != n:
         raise ValueError(f"contract_last: {weights.shape[1]} weights for rows of {n}")
-    limbs = empty(rounded_up(n), 18)
-    cpu_batch.limb_lanes_kernel(padded_table(weights, 1), limbs)
-    x = padded_rows(tensor)
-    out = empty(3, count)
-    grain = 1 + cpu_shapes.GRAIN * LANES // max(n, 1)
-    spread(count, grain, lambda _, i, j: cpu_batch.contract_kernel(x, limbs, out, i, j))
-    return out
+    x, w = padded_rows(tensor), padded_table(weights, 1)
+    sums = zeros(threads(), 3, count)
+    grain = 1 + cpu_shapes.GRAIN // max(count, 1)
+    parts = spread(x.shape[1] // LANES, grain, lambda part, i, j: cpu_batch.contract_kernel(x, w, sums, part, i, j))
+    return reduce(add, sums[1:parts], sums[0])
 
 
 def contract_middle(tensor: Table, weights: Table) -> Table:
@@ -244,13 +244,14 @@ def contract_middle(tensor: Table, weights: Table) -> Table:
 
 
 def count_table(values: Sequence[NDArray[Any]], size: int) -> Table:
-    counts = np.zeros(size, dtype=np.uint64)
-    for array in values:
-        flat = array.reshape(-1)
-        if flat.size and not 0 <= int(flat.min()) <= int(flat.max()) < size:
-            raise ValueError(f"count_table: {flat.min()} .. {flat.max()} leaves 0 .. {size - 1}")
-        counts += np.bincount(flat.astype(np.int64, copy=False), minlength=size).astype(np.uint64)
-    return counts
+    def counted(array: NDArray[Any]) -> Table:
+        flat, counts = np.ascontiguousarray(array, dtype=np.int64).reshape(-1), np.zeros(size, dtype=np.uint64)
+        wrong = cpu_batch.count_kernel(np.require(flat, requirements=["W"]), counts)
+        if wrong < flat.size:
+            raise ValueError(f"count_table: {flat[wrong]} is outside 0 .. {size - 1}")
+        return counts
+
+    return sum(each(counted, values), start=np.zeros(size, dtype=np.uint64))
 
 
 import prover.backends.cpu as _itself  # noqa: E402  (a module is a backend; complete only here)

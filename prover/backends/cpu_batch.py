@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from prover.backends.cpu_field import canonical, plus, times
+from prover.backends.cpu_field import P, canonical, plus, times
 from prover.backends.cpu_lanes import (
     U,
     base_times_constant,
@@ -21,8 +21,10 @@ from prover.backends.cpu_lanes import (
     constant_reduced,
     ext_constant,
     ext_times_constant,
+    flipped_times,
     inline,
     kernel,
+    limbs,
     put_constant,
 )
 from prover.backends.cpu_simd import load, splat, store
@@ -30,9 +32,10 @@ from prover.backends.cpu_tables import at, ext_plus, plain, put
 
 # A product with a constant adds less than 2^55 to a column, and columns must stay below 2^62.
 TERMS: Any = 128
-# Columns of the output worked on at a time, so that their sums stay in the nearest cache.
+# Columns worked on at a time, so that their sums, or the limbs of their weights, stay in the nearest cache.
 BLOCK: Any = 128
-LIMB: Any = np.uint64(2**22 - 1)
+P_WORD: Any = np.uint64(P)
+ONE: Any = np.uint64(1)
 
 
 @kernel
@@ -44,13 +47,59 @@ def accumulate_kernel(out, k, tensor, start, stop):
 
 @kernel
 def outer_accumulate_kernel(out, a, b, start, stop):
-    """Rows [start, stop) of the outer product; b of a multiple of four entries."""
+    """The lane vectors [start, stop) of the outer product; b of a multiple of four entries."""
     n = U(b.shape[1])
-    for i in range(start, stop):
+    first = U(4 * start)
+    while first < U(4 * stop):
+        i = first // n
+        last = min((i + U(1)) * n, U(4 * stop))
         constant = ext_constant((a[0, i], a[1, i], a[2, i]))
-        for j in range(U(0), n, U(4)):
-            o = U(i) * n + j
-            put(out, o, ext_plus(ext_times_constant(at(b, j), constant), at(out, o)))
+        for o in range(first, last, U(4)):
+            put(out, o, ext_plus(ext_times_constant(at(b, o - i * n), constant), at(out, o)))
+        first = last
+
+
+@inline
+def word_sum(a, b, c, twice):
+    """a + b + c, or a + 2 (b + c), canonical; of loose words."""
+    rest = canonical(plus(b, canonical(c)))
+    if twice:
+        rest = canonical(plus(rest, rest))
+    return canonical(plus(a, rest))
+
+
+@kernel
+def equality_kernel(point, out):
+    """out = eq(point, .) for point [m, 3], one variable after the other; entry i becomes the entries 2i and 2i + 1."""
+    out[0, 0], out[1, 0], out[2, 0] = U(1), U(0), U(0)
+    size = 1
+    for j in range(point.shape[0]):
+        r0, r1, r2 = point[j, 0], point[j, 1], point[j, 2]
+        for i in range(size - 1, -1, -1):
+            x0, x1, x2 = out[0, i], out[1, i], out[2, i]
+            h0 = word_sum(times(x0, r0), times(x1, r2), times(x2, r1), True)
+            h2 = word_sum(times(x0, r2), times(x1, r1), times(x2, r0), False)
+            c = canonical(times(x2, r2))
+            h1 = word_sum(times(x0, r1), times(x1, r0), plus(c, c), False)
+            out[0, 2 * i + 1], out[1, 2 * i + 1], out[2, 2 * i + 1] = h0, h1, h2
+            out[0, 2 * i], out[1, 2 * i], out[2, 2 * i] = (
+                canonical(plus(x0, P_WORD - h0)),
+                canonical(plus(x1, P_WORD - h1)),
+                canonical(plus(x2, P_WORD - h2)),
+            )
+        size *= 2
+
+
+@kernel
+def count_kernel(values, counts):
+    """Adds one to counts[x] for each x of values, int64, up to the first that is no index; returns that one's place."""
+    size = counts.shape[0]
+    for i in range(values.shape[0]):
+        x = values[i]
+        if x < 0 or x >= size:
+            return i
+        counts[x] += ONE
+    return values.shape[0]
 
 
 @kernel
@@ -100,23 +149,17 @@ def combine_kernel(constants, rows, out, start, stop):
                 put(out, i, ext_plus(words, at(out, i)))
 
 
-@kernel
-def limb_lanes_kernel(weights, out):
-    """The constants of cpu_lanes with the lanes along i: for every four weights 18 lane vectors in a row.
-
-    Vector 6 k + 3 h + l holds limb l of 2^(32 h) w_ik. Planes of limbs instead would lie a power of two
-    apart.
-    """
-    flat = out.reshape(-1)
-    for k in range(3):
-        for i in range(weights.shape[1]):
-            y = weights[k, i]
-            o = 72 * (i // 4) + i % 4 + 24 * k
-            for h in range(2):
-                flat[o + 12 * h] = y & LIMB
-                flat[o + 12 * h + 4] = (y >> U(22)) & LIMB
-                flat[o + 12 * h + 8] = y >> U(44)
-                y = canonical(times(y, U(2**32)))
+@inline
+def put_lanes(out, at, y):
+    """The constants of cpu_lanes with a word in each lane: the limbs of y and of 2^32 y, six lane vectors."""
+    factor = splat(U(2**32))
+    for j in range(U(2)):
+        y0, y1, y2 = limbs(y)
+        o = at + U(12) * j
+        store(out, o, y0)
+        store(out, o + U(4), y1)
+        store(out, o + U(8), y2)
+        y = plain(flipped_times(y, factor, factor >> 32))
 
 
 @inline
@@ -134,21 +177,23 @@ def add_lanes(word, scratch, old):
 
 
 @kernel
-def contract_kernel(tensor, limbs, out, start, stop):
-    """out[., m] = sum_i T[m, i] w[., i] for the rows [start, stop); a multiple of four entries a row."""
-    n = U(tensor.shape[1])
-    scratch = np.empty(4, np.uint64)
-    for m in range(U(start), U(stop)):
-        c0, c1, c2 = U(0), U(0), U(0)
-        for first in range(U(0), n, U(4 * TERMS)):
+def contract_kernel(tensor, weights, out, part, start, stop):
+    """out[part, ., m] += sum_i T[m, i] w[., i] over the lane vectors [start, stop) of the columns, for every row m."""
+    n, count = U(tensor.shape[1]), U(tensor.shape[0])
+    scratch, own = np.empty(4, np.uint64), np.empty(18 * BLOCK, np.uint64)
+    for first in range(U(4 * start), U(4 * stop), U(BLOCK)):
+        last = min(first + U(BLOCK), U(4 * stop))
+        for i in range(first, last, U(4)):
+            for k in range(U(3)):
+                put_lanes(own, U(18) * (i - first) + U(24) * k, load(weights, k * n + i))
+        for m in range(count):
             z = splat(U(0))
             s0, s1, s2 = (z, z, z), (z, z, z), (z, z, z)
-            for i in range(first, min(first + U(4 * TERMS), n), U(4)):
-                x = load(tensor, m * n + i)
-                s0 = columns_sum(s0, constant_columns(x, limbs, U(18) * i))
-                s1 = columns_sum(s1, constant_columns(x, limbs, U(18) * i + U(24)))
-                s2 = columns_sum(s2, constant_columns(x, limbs, U(18) * i + U(48)))
-            c0 = add_lanes(constant_reduced(s0), scratch, c0)
-            c1 = add_lanes(constant_reduced(s1), scratch, c1)
-            c2 = add_lanes(constant_reduced(s2), scratch, c2)
-        out[0, m], out[1, m], out[2, m] = c0, c1, c2
+            for i in range(first, last, U(4)):
+                x, o = load(tensor, m * n + i), U(18) * (i - first)
+                s0 = columns_sum(s0, constant_columns(x, own, o))
+                s1 = columns_sum(s1, constant_columns(x, own, o + U(24)))
+                s2 = columns_sum(s2, constant_columns(x, own, o + U(48)))
+            out[part, 0, m] = add_lanes(constant_reduced(s0), scratch, out[part, 0, m])
+            out[part, 1, m] = add_lanes(constant_reduced(s1), scratch, out[part, 1, m])
+            out[part, 2, m] = add_lanes(constant_reduced(s2), scratch, out[part, 2, m])

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from prover.backends import cpu_batch, cpu_shapes
-from prover.backends.cpu_shapes import LANES, padded_table, ready, trimmed
+from prover.backends import cpu_batch
+from prover.backends.cpu_shapes import over_lanes, padded_table, ready, trimmed
 from prover.backends.interface import Scalar, Table
-from prover.backends.memory import zeros
-from prover.backends.threads import spread
-from verifier.field import ONE, Ext
+from prover.backends.memory import empty, zeros
+
+# Tables of so many variables take microseconds on one thread.
+_SHORT = 8
 
 
 def lift(a: Table) -> Table:
@@ -25,19 +26,17 @@ def outer_accumulate(out: Table, a: Table, b: Table) -> None:
     if out.shape[1] != m * n:
         raise ValueError(f"outer_accumulate: {m} x {n} products into {out.shape[1]} entries")
     w, x, z = ready(a), padded_table(b, 1), padded_table(out, m)
-    grain = 1 + cpu_shapes.GRAIN * LANES // max(n, 1)
-    spread(m, grain, lambda _, i, j: cpu_batch.outer_accumulate_kernel(z, w, x, i, j))
+    over_lanes(z.shape[1], lambda _, i, j: cpu_batch.outer_accumulate_kernel(z, w, x, i, j))
     if not np.shares_memory(z, out):
         out[:] = trimmed(z, m, n)
 
 
 def eq_table(point: Sequence[Scalar]) -> Table:
-    """The outer product of the tables of the two halves of the point; that of one variable is (1 - x, x)."""
-    if not point:
-        return lift(np.ones(1, dtype=np.uint64))
-    if len(point) == 1:
-        x = Ext.of(point[0])
-        return np.array([ONE - x, x], dtype=np.uint64).T.copy()
+    """The outer product of the tables of the two halves of the point; short ones by doubling."""
+    if len(point) <= _SHORT:
+        table = empty(3, 2 ** len(point))
+        cpu_batch.equality_kernel(np.array(point, dtype=np.uint64).reshape(-1, 3), table)
+        return table
     # The second half is the longer one, so that it fills lane vectors.
     middle = len(point) // 2
     out = zeros(3, 2 ** len(point))

@@ -1,4 +1,4 @@
-"""SHA-256 over columns and tree nodes, through hashlib in threads."""
+"""SHA-256 over columns and tree nodes: by the processor's instructions where it has them, else by hashlib."""
 
 from __future__ import annotations
 
@@ -6,37 +6,18 @@ import hashlib
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from prover.backends import cpu_sha
 from prover.backends.interface import Digests, Table
 from prover.backends.threads import spread
 
 _NODE = b"\x01"
-
-
-def _bytes(array: Any) -> memoryview:
-    """The bytes of an array; a copy only if it is not contiguous."""
-    flat: Any = np.ascontiguousarray(array).reshape(-1)
-    return memoryview(flat).cast("B")
+_GRAIN = 64
 
 
 def hash_columns(codeword: Table, prefix: bytes, salts: Digests) -> Digests:
-    leaves = np.empty((codeword.shape[0], 32), dtype=np.uint8)
-    stride = 8 * codeword.shape[1]
-    # The prefix is absorbed once; every column continues from a copy of that state. Columns over 2 KB
-    # release the GIL.
-    start_state = hashlib.sha256(prefix)
-    columns, salt_bytes, out = _bytes(codeword), _bytes(salts), _bytes(leaves)
-
-    def work(part: int, start: int, stop: int) -> None:
-        del part
-        for i in range(start, stop):
-            state = start_state.copy()
-            state.update(salt_bytes[32 * i : 32 * i + 32])
-            state.update(columns[stride * i : stride * i + stride])
-            out[32 * i : 32 * i + 32] = state.digest()
-
-    spread(codeword.shape[0], 64, work)
-    return leaves
+    return _digests(prefix, np.ascontiguousarray(salts), np.ascontiguousarray(codeword).view(np.uint8))
 
 
 def merkle_levels(leaves: Digests) -> list[Digests]:
@@ -44,9 +25,27 @@ def merkle_levels(leaves: Digests) -> list[Digests]:
         raise ValueError(f"a tree over {leaves.shape[0]} leaves: a power of two is needed")
     levels = [leaves]
     while len(levels[-1]) > 1:
-        children = np.ascontiguousarray(levels[-1]).tobytes()
-        # One bytes object a level: a node's input is too short for a second thread to help (hashlib
-        # keeps the GIL).
-        nodes = b"".join([hashlib.sha256(_NODE + children[i : i + 64]).digest() for i in range(0, len(children), 64)])
-        levels.append(np.frombuffer(nodes, dtype=np.uint8).reshape(-1, 32).copy())
+        children = np.ascontiguousarray(levels[-1]).reshape(-1, 64)
+        levels.append(_digests(_NODE, children, children[:, 64:]))
     return levels
+
+
+def _digests(head: bytes, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Digests:
+    """uint8[n, 32]: SHA-256(head || first[i] || second[i])."""
+    out = np.empty((len(first), 32), dtype=np.uint8)
+    if cpu_sha.available():
+        spread(len(out), _GRAIN, lambda _, start, stop: cpu_sha.digests(head, first, second, out, start, stop))
+    else:
+        _by_hashlib(head, first, second, out)
+    return out
+
+
+def _by_hashlib(head: bytes, first: Any, second: Any, out: Any) -> None:
+    # In one thread: two would hand the interpreter's lock to each other for every message. The head is absorbed once;
+    # every message continues from a copy of that state.
+    begun = hashlib.sha256(head)
+    for i in range(len(out)):
+        state = begun.copy()
+        state.update(first[i].data)
+        state.update(second[i].data)
+        out[i] = np.frombuffer(state.digest(), dtype=np.uint8)

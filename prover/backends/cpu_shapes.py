@@ -27,6 +27,8 @@ def ready(table: Table) -> Table:
     """The table as every kernel is compiled for it: uint64, C-contiguous, writable; a copy only if it is not so."""
     if table.dtype != np.uint64:
         raise ValueError(f"a table of {table.dtype}, shape {table.shape}: uint64 is needed")
+    if table.flags.c_contiguous and table.flags.writeable:
+        return table
     return np.require(table, requirements=["C", "W"])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prover.backends.gpu_device import THREADS, Device, DeviceTable
-from prover.backends.interface import GENERATOR, MODULUS, Digests
+from prover.backends.interface import GENERATOR, MODULUS, Digests, Item, Made
 
 # As the kernels have them.
 _WIDTH, _TILE = 16, 32
@@ -80,6 +80,9 @@ class Codes:
 
     def fields(self, values: Sequence[NDArray[np.int64]]) -> list[Any]:
         return [self.field(array) for array in values]
+
+    def each(self, make: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
+        return [make(item) for item in items]
 
     def empty(self, *shape: int) -> Any:
         return self._table(self.device.empty(shape))

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prover.backends import memory
 from prover.backends.interface import MODULUS, Table
 from prover.backends.threads import each
 from prover.exact import matmul_exact as matmul
 
-__all__ = ["columns", "field", "fields", "host", "join", "largest", "matmul", "repeat", "slice_length", "tile"]
+__all__ = ["columns", "each", "field", "fields", "host", "join", "largest", "matmul", "repeat", "slice_length", "tile"]
 
 # Small enough for the caches of a processor.
 slice_length = 1 << 18
@@ -23,11 +24,13 @@ def host(table: Table) -> Table:
 
 
 def field(values: NDArray[np.int64]) -> Table:
-    """Signed integers of magnitude below p as canonical field elements."""
+    """Signed integers of magnitude below p as canonical field elements: the same memory if none is negative."""
     if values.dtype != np.int64:
         values = values.astype(np.int64)
+    if not values.size or values.min() >= 0:
+        return values.view(np.uint64)
     # p - 2^64 = -(2^32 - 1) is added to negative ones, whose sign shifts to all ones.
-    correction = values >> 63
+    correction = np.right_shift(values, 63, out=memory.integers(*values.shape))
     correction &= 2**64 - MODULUS
     out: Table = np.subtract(values, correction, out=correction).view(np.uint64)
     return out

@@ -20,8 +20,8 @@ Every backend returns the same bytes for the same input, whatever the number of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ Table: TypeAlias = NDArray[np.uint64]
 Digests: TypeAlias = NDArray[np.uint8]
 Scalar: TypeAlias = Sequence[int]
 Triple: TypeAlias = tuple[int, int, int]
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 MODULUS = 2**64 - 2**32 + 1
 GENERATOR = 7
@@ -40,6 +42,10 @@ class Backend(Protocol):
 
     # How many entries of a table are best worked on at a time where the whole is not wanted: a power of two.
     slice_length: int
+
+    def each(self, make: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
+        """make(item) of each, in this order; a backend with idle threads works on several at a time."""
+        ...
 
     # -- memory ------------------------------------------------------------------------------------
 

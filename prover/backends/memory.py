@@ -2,11 +2,12 @@
 
 A prover makes and drops tables of the same few sizes again and again. Fresh memory has to be mapped and
 zeroed by the system, page by page, which can take longer than the arithmetic on it; so dropped arrays are
-kept for the next one of their size, up to a limit.
+kept for the next one of their size, up to a limit, from one proof of a run to the next.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from prover.backends.interface import Table
 
 # Smaller arrays are left to the allocator, which keeps their memory by itself.
 _SMALLEST = 1 << 16
-_KEPT_AT_MOST = 4 << 30
-# A block serves a request down to this part of its size: a proof's tables halve from round to round.
-_SMALLEST_SHARE = 4
+# Half of the machine's memory.
+_KEPT_AT_MOST = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+# A block serves requests of more than this part of its size, so that small tables do not take the place of large ones.
+_SMALLEST_SHARE = 2
 
 
 class _Pool:
@@ -29,14 +31,18 @@ class _Pool:
         self.kept = 0
 
     def take(self, words: int) -> NDArray[np.uint64]:
-        for size in sorted(size for size in list(self.blocks) if words <= size <= _SMALLEST_SHARE * words):
+        for size in sorted(size for size in list(self.blocks) if words <= size < _SMALLEST_SHARE * words):
             try:
                 block = self.blocks[size].pop()
             except (KeyError, IndexError):
                 continue
             self.kept -= block.nbytes
             return block
-        return np.empty(words, dtype=np.uint64)
+        try:
+            return np.empty(words, dtype=np.uint64)
+        except MemoryError:  # a process may be held to less than the machine has
+            self.release()
+            return np.empty(words, dtype=np.uint64)
 
     def give(self, block: NDArray[np.uint64]) -> None:
         if self.kept + block.nbytes <= _KEPT_AT_MOST:
@@ -70,6 +76,11 @@ def empty(*shape: int) -> Table:
     if 8 * words < _SMALLEST:
         return np.empty(shape, dtype=np.uint64)
     return np.asarray(_Lease(_POOL.take(words)))[:words].reshape(shape)
+
+
+def integers(*shape: int) -> NDArray[np.int64]:
+    """The same of int64."""
+    return empty(*shape).view(np.int64)
 
 
 def release() -> None:

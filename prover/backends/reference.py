@@ -16,7 +16,7 @@ import galois
 import numpy as np
 from numpy.typing import NDArray
 
-from prover.backends.host import columns, field, fields, host, join, largest, matmul, repeat, slice_length, tile
+from prover.backends.host import columns, each, field, fields, host, join, largest, matmul, repeat, slice_length, tile
 from prover.backends.interface import GENERATOR, MODULUS, Backend, Digests, Scalar, Table, Triple
 from prover.backends.memory import empty, release, zeros
 
@@ -30,6 +30,7 @@ __all__ = [
     "contract_last",
     "contract_middle",
     "count_table",
+    "each",
     "empty",
     "encode",
     "encode_polynomials",

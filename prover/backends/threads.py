@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TypeVar
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 class _Pool:
@@ -48,24 +50,51 @@ def split(size: int, grain: int) -> list[tuple[int, int]]:
 
 
 def spread(size: int, grain: int, work: Callable[[int, int, int], None]) -> int:
-    """Runs work(k, start, stop) for the ranges of :func:`split`; returns how many there were."""
+    """Runs work(k, start, stop) for the ranges of :func:`split`; returns how many there were.
+
+    The caller takes the first range itself. Work that is spread already is not spread again.
+    """
     ranges = split(size, grain)
-    if len(ranges) == 1:
+    if len(ranges) == 1 or _HERE.busy:
         work(0, 0, size)
         return 1
-    futures = [_POOL.start().submit(work, k, *bounds) for k, bounds in enumerate(ranges)]
+    futures = [_POOL.start().submit(_alone, work, k, *bounds) for k, bounds in enumerate(ranges) if k]
+    try:
+        _alone(work, 0, *ranges[0])
+    finally:
+        wait(futures)
     for future in futures:
         future.result()
     return len(ranges)
 
 
-def each(make: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
-    """make(item) of each: on large arrays NumPy lets threads run at the same time."""
+class _Here(threading.local):
+    """Whether this thread is doing a part of spread work."""
+
+    busy = False
+
+
+_HERE = _Here()
+
+
+def _alone(work: Callable[[int, int, int], None], part: int, start: int, stop: int) -> None:
+    _HERE.busy = True
+    try:
+        work(part, start, stop)
+    finally:
+        _HERE.busy = False
+
+
+def each(make: Callable[[Item], T], items: Sequence[Item]) -> list[T]:
+    """make(item) of each, a thread taking the next when it is done with one; of few items each has all threads."""
+    if len(items) < 2 * _POOL.threads:
+        return [make(item) for item in items]
     out: dict[int, T] = {}
+    numbered = enumerate(items)
 
-    def work(_: int, start: int, stop: int) -> None:
-        for k in range(start, stop):
-            out[k] = make(items[k])
+    def work(*_: int) -> None:
+        for k, item in numbered:
+            out[k] = make(item)
 
-    spread(len(items), 1, work)
+    spread(_POOL.threads, 1, work)
     return [out[k] for k in range(len(items))]

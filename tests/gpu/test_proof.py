@@ -58,7 +58,8 @@ def test_same_bytes_with_leaves_as_columns(device: EmulatedDevice, monkeypatch: 
     forged = forge(preset())
     expected = proving.prove(forged.job, cpu, SeededRandomness(b"slices"))
     monkeypatch.setattr(leaves, "APART_BITS", 3)
-    monkeypatch.setattr(leaves, "JOINED_LENGTH", 4)
+    monkeypatch.setattr(leaves, "APART_LENGTH", 8)
+    monkeypatch.setattr(leaves, "UNIT", 4)
     backend = GpuBackend(device)
     monkeypatch.setattr(backend, "slice_length", 16)
     assert proving.prove(forged.job, backend, SeededRandomness(b"slices")) == expected

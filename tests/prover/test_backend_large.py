@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prover.backends import cpu, memory
+from prover.backends import cpu, cpu_sha, memory
 
 P = 2**64 - 2**32 + 1
 # The largest element, and the two with the most ones in every limb and half that the kernels cut words into.
@@ -207,12 +207,26 @@ def test_same_bytes_on_one_thread_and_two() -> None:
     assert run(1) == run(2)
 
 
-def test_hash_columns_of_a_prefix_salt_and_column() -> None:
-    codeword, salts = uniform(8, 4, 257), uniform(9, 4, 4).view(np.uint8)
-    leaves = cpu.hash_columns(codeword, b"\x00label", salts)
-    for leaf, salt, column in zip(leaves, salts, codeword, strict=True):
-        expected = hashlib.sha256(b"\x00label" + salt.tobytes() + column.tobytes()).digest()
-        assert leaf.tobytes() == expected
+@pytest.mark.parametrize("instructions", [cpu_sha.available(), False])
+@pytest.mark.parametrize(("count", "words"), [(1, 1), (4, 257), (131, 3), (131, 8)])
+def test_hash_columns_of_a_prefix_salt_and_column(
+    monkeypatch: pytest.MonkeyPatch, instructions: bool, count: int, words: int
+) -> None:
+    monkeypatch.setattr(cpu_sha, "available", lambda: instructions)
+    codeword, salts = uniform(8, count, words), uniform(9, count, 4).view(np.uint8)
+    for prefix in (b"", b"\x00label", bytes(64)):
+        leaves = cpu.hash_columns(codeword, prefix, salts)
+        for leaf, salt, column in zip(leaves, salts, codeword, strict=True):
+            assert leaf.tobytes() == hashlib.sha256(prefix + salt.tobytes() + column.tobytes()).digest()
+
+
+@pytest.mark.parametrize("instructions", [cpu_sha.available(), False])
+def test_merkle_levels_by_instructions_and_by_hashlib(monkeypatch: pytest.MonkeyPatch, instructions: bool) -> None:
+    monkeypatch.setattr(cpu_sha, "available", lambda: instructions)
+    levels = cpu.merkle_levels(uniform(10, 512, 4).view(np.uint8))
+    for level, above in itertools.pairwise(levels):
+        for k, node in enumerate(above):
+            assert node.tobytes() == hashlib.sha256(b"\x01" + level[2 * k : 2 * k + 2].tobytes()).digest()
 
 
 def test_a_dropped_array_is_used_again_and_a_viewed_one_is_not() -> None:

@@ -49,12 +49,14 @@ def test_same_bytes_on_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) ->
     assert len(made) == 1
 
 
+@pytest.mark.parametrize("apart", [2, 8, 16])
 @pytest.mark.parametrize("size", ["5-7-3, batch 3, two steps", "cross entropy", "transparent"])
-def test_same_bytes_however_many_columns_stand_apart(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_same_bytes_however_many_columns_stand_apart(size: str, apart: int, monkeypatch: pytest.MonkeyPatch) -> None:
     forged = forge(preset(**SIZES[size]))
     together = proofs(forged, cpu)
     monkeypatch.setattr(leaves, "APART_BITS", 3)
-    monkeypatch.setattr(leaves, "JOINED_LENGTH", 4)
+    monkeypatch.setattr(leaves, "APART_LENGTH", apart)
+    monkeypatch.setattr(leaves, "UNIT", 4)
     for backend in (cpu, reference):
         monkeypatch.setattr(backend, "slice_length", 16)
     assert proofs(forged, cpu) == proofs(forged, reference) == together
