@@ -23,8 +23,9 @@ from pathlib import Path
 
 from prover.commitment import Blinding
 from prover.errors import RunFolderError
+from prover.exact import on_host
 from prover.files import write_atomic
-from prover.trainer import Progress, State, train
+from prover.trainer import Load, Progress, State, train
 from verifier.chain import check_links
 from verifier.errors import MalformedStatement, StatementMismatch
 from verifier.proof import MAGIC
@@ -150,14 +151,15 @@ class Trainer:
             )
         self._openings = runs.read_openings(folder)
 
-    def run(self, segment: Segment, on_step: Progress | None = None) -> Run:
-        """Everything a proof of the segment needs. Its end is the stored state, whatever training led to: `check` and
-        `prove` compare the two. RunFolderError, InputInvalid: files that are missing, damaged or of another run."""
+    def run(self, segment: Segment, on_step: Progress | None = None, load: Load = on_host) -> Run:
+        """Everything a proof of the segment needs, trained where `load` brings integers. Its end is the stored state,
+        whatever training led to: `check` and `prove` compare the two. RunFolderError, InputInvalid: files that are
+        missing, damaged or of another run."""
         statement, number = segment.statement, segment.number
         if len(self._segments) == 1:
             return runs.read_run(self._folder)
         initial = runs.read_initial(segment.folder, statement.parameters)
-        trace = train(statement.parameters, initial, self._inputs, self._targets, statement.batches(), on_step)
+        trace = train(statement.parameters, initial, self._inputs, self._targets, statement.batches(), on_step, load)
         trace = dataclasses.replace(trace, final=self._state(number + 1, statement.parameters))
         blindings = blindings_of(self._openings, statement, number, len(self._segments))
         return Run(statement, self._inputs, self._targets, trace, blindings)

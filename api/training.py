@@ -17,7 +17,7 @@ from prover.choose import (
 )
 from prover.commitment import Blinding
 from prover.errors import InputInvalid
-from prover.exact import Integers
+from prover.exact import Integers, on_host
 from prover.files import write_atomic
 from prover.model_io import Dataset, load_data, load_state, save_weights
 from prover.plan import least_segments, plan_segments
@@ -272,10 +272,11 @@ def finish(folder: Path, committed: Committed, nonce: bytes, backend: Backend, s
     stages.stage("train")
     count = stages.counter(p.steps)
     trace = train(
-        p, committed.initial, committed.inputs, committed.targets, statement.batches(), count, backend.matmul
+        p, committed.initial, committed.inputs, committed.targets, statement.batches(), count, backend.integers
     )
     stages.stage("commit final state")
     statement, blinding = commit_final(backend, statement, trace.final)
+    trace = trace.moved(on_host)
     runs.write_openings(folder, committed.blindings | {"final": blinding})
     runs.write_trained(folder, statement, trace)
     return Trained((statement,), committed.inputs, committed.targets, trace.initial, trace.final)

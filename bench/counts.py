@@ -22,6 +22,7 @@ from prover.session import assemble, commit_final, commit_start
 from prover.trainer import train
 
 from ._counting import CountingBackend
+from ._launches import launches
 from .demo import BATCH, DIGITS, WIDTHS
 
 STORED = Path(__file__).parent / "counts.json"
@@ -57,6 +58,7 @@ def count() -> dict[str, Any]:
         "proof_bytes_at_most": job.shape.max_bytes,
         **dict(sorted(counting.counts.items())),
         "calls": dict(sorted(counting.calls.items())),
+        **launches(job),
     }
 
 

@@ -100,7 +100,7 @@ def build_run(network: Network, steps: int, backend: Backend, stages: Callable[[
     keep: dict[str, Committed] = {}
     statement, blindings = commit_start(backend, parameters, inputs, targets, initial, keep=keep)
     stages("training")
-    trace = train(parameters, initial, inputs, targets, statement.batches(), multiply=backend.matmul)
+    trace = train(parameters, initial, inputs, targets, statement.batches(), load=backend.integers)
     stages("final commitment")
     statement, final = commit_final(backend, statement, trace.final, keep=keep)
     stages("witness")

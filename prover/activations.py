@@ -11,7 +11,7 @@ from verifier.statement import Parameters
 from verifier.tables import SLOPE_BITS, second_column
 
 from .errors import OutOfRange
-from .exact import Integers, round_half_up
+from .exact import Integers, beside, extremes, positive, round_half_up, take, zeros_beside
 
 
 @lru_cache(maxsize=4)
@@ -27,13 +27,13 @@ def activate(y: Integers, p: Parameters) -> tuple[Integers, Integers]:
     OutOfRange for a value beyond activation_width bits, where a table has no row.
     """
     if p.activation == "relu":
-        d = (y > 0).astype(np.int64)
+        d: Integers = positive(y)
         return y * d, d
-    half = 1 << (p.activation_width - 1)
-    if y.size and (int(y.min()) < -half or int(y.max()) >= half):
-        raise OutOfRange(f"activations from {y.min()} to {y.max()} do not fit {p.activation_width} bits")
-    value, slope = columns(p)
-    return value[y + half], slope[y + half]
+    half, (low, high) = 1 << (p.activation_width - 1), extremes(y)
+    if low < -half or high >= half:
+        raise OutOfRange(f"activations from {low} to {high} do not fit {p.activation_width} bits")
+    value, slope = (take(beside(y, column), y + half) for column in columns(p))
+    return value, slope
 
 
 def chain(ga: Integers, d: Integers, p: Parameters) -> tuple[Integers, Integers]:
@@ -42,5 +42,5 @@ def chain(ga: Integers, d: Integers, p: Parameters) -> tuple[Integers, Integers]
     |GA| must be below 2^(62 - SLOPE_BITS), the caller's to keep.
     """
     if p.activation == "relu":
-        return ga * d, np.zeros_like(ga)
+        return ga * d, zeros_beside(ga, ga.shape)
     return round_half_up(ga * d, SLOPE_BITS)

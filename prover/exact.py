@@ -1,8 +1,13 @@
-"""Exact integer arithmetic at the speed of float units, and the fixed-point roundings."""
+"""Exact integer arithmetic at the speed of float units, and the fixed-point roundings.
+
+Integers are arrays of the host, or stand on a device (`Backend.integers`), where the same functions compute the same
+numbers. Integers of a device take + - * << >> & with a number or with integers of the same or of the last axes' shape,
+are sliced, reshaped, transposed and assigned to, and handed to the functions here; nothing else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,10 +43,74 @@ def bits_needed(low: int, high: int) -> int:
     return 1 + max(high.bit_length() if high > 0 else 0, (-1 - low).bit_length() if low < 0 else 0)
 
 
-def magnitude(values: Integers) -> int:
+def on_host(values: Any) -> Integers:
+    """The integers as an array of the host; the array itself where it is one."""
+    found: Integers = values if isinstance(values, np.ndarray) else values.on_host()
+    return found
+
+
+def beside(values: Any, other: Integers) -> Any:
+    """An array of the host as integers where `values` are."""
+    return other if isinstance(values, np.ndarray) else values.beside(other)
+
+
+def empty_beside(values: Any, shape: Sequence[int]) -> Any:
+    """Integers that are not set, where `values` are."""
+    return memory.integers(*shape) if isinstance(values, np.ndarray) else values.empty_beside(shape)
+
+
+def zeros_beside(values: Any, shape: Sequence[int]) -> Any:
+    """Zeros where `values` are."""
+    if not isinstance(values, np.ndarray):
+        return values.zeros_beside(shape)
+    out = memory.integers(*shape)
+    out.fill(0)
+    return out
+
+
+def extremes(values: Any) -> tuple[int, int]:
+    """The smallest and the largest; (0, 0) for an empty array."""
+    if not isinstance(values, np.ndarray):
+        found: tuple[int, int] = values.extremes()
+        return found
+    return (int(values.min()), int(values.max())) if values.size else (0, 0)
+
+
+def magnitude(values: Any) -> int:
     """max |x| as a Python integer, 0 for an empty array; by min and max, as -2^63 has no int64 absolute
     value."""
-    return max(-int(values.min()), int(values.max())) if values.size else 0
+    low, high = extremes(values)
+    return max(-low, high)
+
+
+def positive(values: Any) -> Any:
+    """1 where an entry is positive, else 0."""
+    return (values > 0).astype(np.int64) if isinstance(values, np.ndarray) else values.positive()
+
+
+def digits(values: Any, low: int, bits: int) -> Any:
+    """The bits [low, low + bits) of each."""
+    if not isinstance(values, np.ndarray):
+        return values >> low & (1 << bits) - 1
+    found = np.right_shift(values, low, out=memory.integers(*values.shape))
+    return np.bitwise_and(found, (1 << bits) - 1, out=found)
+
+
+def take(values: Any, places: Any) -> Any:
+    """values[places], places of any shape along the first axis of values, all within it."""
+    return values[places] if isinstance(values, np.ndarray) else values.take(places)
+
+
+def square_sums(values: Any) -> Any:
+    """Sums of squares over the last axis but one, each to fit 64 bits: [..., b, d] -> [..., d]."""
+    return np.square(values).sum(axis=-2) if isinstance(values, np.ndarray) else values.square_sums()
+
+
+def combined(shares: Sequence[int], values: Any) -> Any:
+    """sum_k shares[k] values[k], of as many shares as values has along its first axis; it must fit 64 bits."""
+    if not isinstance(values, np.ndarray):
+        return values.combined(shares)
+    return np.einsum("t,t...->...", np.array(shares, dtype=np.int64), values)
 
 
 def matmul_exact(a: Integers, b: Integers) -> Integers:
@@ -51,15 +120,18 @@ def matmul_exact(a: Integers, b: Integers) -> Integers:
     float64 is exact; the limbs' products are shifted and added in int64. OutOfRange unless sum_k |a_ik| *
     max|b| (or the same from b's side) is provably below 2^62.
     """
+    if not isinstance(a, np.ndarray):
+        found: Integers = a.product(b)
+        return found
     high_a, high_b = checked_magnitudes(a, b)
     return _product(a, b, high_a, high_b, a.shape[1])
 
 
-def checked_magnitudes(a: Integers, b: Integers) -> tuple[int, int]:
+def checked_magnitudes(a: Any, b: Any) -> tuple[int, int]:
     """max |a| and max |b|; OutOfRange where a @ b may not fit, as of `matmul_exact`."""
     high_a, high_b = magnitude(a), magnitude(b)
     if a.shape[1] * high_a * high_b >= 1 << (LIMIT_BITS - 1):
-        _refuse_overflow(a, b, high_a, high_b)
+        _refuse_overflow(on_host(a), on_host(b), high_a, high_b)
     return high_a, high_b
 
 
@@ -122,5 +194,8 @@ def round_half_up(values: Integers, bits: int) -> tuple[Integers, Integers]:
 
     bits >= 1; |values| + 2^(bits-1) < 2^63 is the caller's to keep (LIMIT_BITS is chosen for it).
     """
+    if not isinstance(values, np.ndarray):
+        found: tuple[Integers, Integers] = values.round_half_up(bits)
+        return found
     raised = values + (1 << (bits - 1))
     return raised >> bits, raised & ((1 << bits) - 1)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from verifier.field import ONE, Ext, indicator
 
 from .backends.interface import Backend, Table
+from .tail import near
 
 
 class Stored:
     """Numerators and denominators K[3, L]: the first L of 2^bits fractions, of which the others are 0/1."""
 
     def __init__(self, backend: Backend, p: Table, q: Table, bits: int) -> None:
-        self._backend, self.bits = backend, bits
+        self.bits = bits
         length = min(1 << bits, -(-p.shape[1] // 4) * 4)
-        self.p, self.q = _lengthened(backend, p, length, 0), _lengthened(backend, q, length, 1)
+        filled = _lengthened(backend, p, length, 0), _lengthened(backend, q, length, 1)
+        self._backend, (self.p, self.q) = near(backend, filled)
 
     def round(self, point: list[Ext], batch: Ext) -> list[Ext]:
         """h(0) and h(2) under eq at the coordinates that follow."""

@@ -8,7 +8,7 @@ from verifier.statement import Parameters
 from verifier.tables import exponential
 from verifier.training import exponential_top
 
-from .exact import Integers
+from .exact import Integers, beside, on_host
 
 
 def cross_entropy(output: Integers, p: Parameters) -> dict[str, Integers]:
@@ -29,14 +29,17 @@ def cross_entropy(output: Integers, p: Parameters) -> dict[str, Integers]:
 
 def squared_error(output: Integers, target: Integers, p: Parameters) -> Integers:
     """Y - 2^(a - target_bits) target, at scale 2^a: what the range `error` holds."""
-    return np.asarray(output - (target << (p.activation_bits - p.target_bits)))
+    error: Integers = output - (target << (p.activation_bits - p.target_bits))
+    return error
 
 
 def loss_gradient(output: Integers, target: Integers, p: Parameters) -> Integers:
     """G of the last layer, the loss's gradient times the batch size at scale 2^g, shapes [..., C].
 
-    Mean squared error: 2^(g-a) (Y - 2^(a - target_bits) target). Cross entropy: share - 2^g target.
+    Mean squared error: 2^(g-a) (Y - 2^(a - target_bits) target). Cross entropy: share - 2^g target; what depends on
+    the few classes alone is computed on the host.
     """
     if p.loss == "mse":
         return squared_error(output, target, p) << (p.gradient_bits - p.activation_bits)
-    return np.asarray(cross_entropy(output, p)["share"] - (target << p.gradient_bits))
+    share: Integers = beside(output, cross_entropy(on_host(output), p)["share"])
+    return share - (target << p.gradient_bits)

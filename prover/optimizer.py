@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from verifier.optimizer import coefficients
 from verifier.statement import Parameters
 
-from .exact import Integers, magnitude, round_half_up
+from .exact import Integers, combined, magnitude, round_half_up, zeros_beside
 from .watch import Watch
 
 
@@ -22,7 +20,7 @@ class Path:
         self.p, self.layer, self.first, self.velocity = p, layer, first, velocity
         self.value = first << p.state_shift
         self.done = 0
-        self._changes = np.zeros((0 if p.plain else p.steps, *first.shape), dtype=np.int64)
+        self._changes = zeros_beside(first, (0 if p.plain else p.steps, *first.shape))
         self._sizes: list[int] = []
 
     def step(self, change: Integers, watch: Watch) -> None:
@@ -45,8 +43,8 @@ class Path:
         if self.velocity is not None:
             largest += abs(velocity) * magnitude(self.velocity)
         watch.fits("the sum of gradients", self.layer, largest)
-        total = state * self.first
-        total += np.einsum("t,t...->...", np.array(shares, dtype=np.int64), self._changes[: self.done])
+        total: Integers = state * self.first
+        total += combined(shares, self._changes[: self.done])
         return total if self.velocity is None else total + velocity * self.velocity
 
     def finish(self, watch: Watch) -> tuple[Integers, Integers | None, dict[str, Integers]]:

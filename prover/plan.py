@@ -123,10 +123,11 @@ def plan_statement(statement: Statement, minimum_security: int = 1) -> Plan:
 def device_bytes(elements: int, leaves: int, blowup_bits: int) -> int:
     """What the tables of a proof take on a device at most, from the counts of committed elements and of leaves.
 
-    All along: the rows, half as much again for what follows from them, and the codewords. On top comes the larger of
-    the tree of fractions with its columns and the final merge, whose weights and combinations are over K.
+    All along: the integers of training, the rows, half as much again for what follows from them, and the codewords. On
+    top comes the larger of the tree of fractions with its columns and the final merge, whose weights and combinations
+    are over K.
     """
-    standing = elements * 8 * (1 + (1 << blowup_bits)) + elements * 4
+    standing = elements * 8 * (2 + (1 << blowup_bits)) + elements * 4
     return standing + max(38 * leaves, 72 * elements)
 
 

@@ -26,7 +26,7 @@ from .backends.interface import Backend
 from .choose import choose_parameters, draft_parameters, initial_state
 from .commitment import Blinding
 from .errors import InputInvalid, ProverError
-from .exact import Integers
+from .exact import Integers, on_host
 from .model_io import Dataset, dataset_of, features_of, float_arrays, load_data, load_state
 from .openings import Openings
 from .plan import Plan, least_segments, plan_run, plan_segments
@@ -34,7 +34,7 @@ from .proving import prove as make_proof
 from .rates import scheduled
 from .scaling import Scaling, choose_scaling, divisor, flattened, flattened_note
 from .session import ZERO_ROOT, assemble, commit_final, commit_start
-from .trainer import Progress, State, Trace, outputs, predict, public_state
+from .trainer import Load, Progress, State, Trace, outputs, predict, public_state
 from .trainer import run as train_on
 from .trainer import train as train_trace
 
@@ -107,10 +107,10 @@ class Run:
         inputs, targets = self.scaling.integers(dataset_of(features, labels, p.target, p.widths[-1]), p)
         return quality(self.segments[-1].final, p, inputs, targets, self.scaling.target)
 
-    def trace(self, segment: Segment) -> Trace:
-        """Every integer of a segment, trained again from the state it starts with."""
+    def trace(self, segment: Segment, load: Load = on_host) -> Trace:
+        """Every integer of a segment, trained again from the state it starts with, where `load` brings integers."""
         s = segment.statement
-        return train_trace(s.parameters, segment.initial, self.inputs, self.targets, s.batches())
+        return train_trace(s.parameters, segment.initial, self.inputs, self.targets, s.batches(), load=load)
 
     @property
     def sheet(self) -> Sheet:
@@ -273,9 +273,8 @@ def prove(run: Run, progress: Callable[[str], None] | None = None, backend: Back
     with run.openings.proving(run.statements) as spend:
         for segment in run.segments:
             s = segment.statement
-            job = assemble(
-                backend, s, run.inputs, run.targets, run.trace(segment), segment.blindings, LEAST_SECURITY
-            )
+            trace = run.trace(segment, backend.integers)
+            job = assemble(backend, s, run.inputs, run.targets, trace, segment.blindings, LEAST_SECURITY)
             made.append((s.to_bytes(), make_proof(job, backend, progress=progress)))
             spend(s)
         backend.release()
@@ -340,7 +339,7 @@ def train_segments(
         statement = dataclasses.replace(statement, parameters=part, final_root=ZERO_ROOT)
         before = part.first_step - parts[0].first_step
         count = None if on_step is None else _counting(on_step, before)
-        final, _ = train_on(part, state, inputs, targets, statement.batches(), count)
+        final, _ = train_on(part, state, inputs, targets, statement.batches(), count, backend.integers)
         statement, blinding = commit_final(backend, statement, final)
         yield Segment(statement, state, final, secrets | {"final": blinding})
         state, secrets = final, {"data": blindings["data"], "initial": blinding}

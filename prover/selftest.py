@@ -31,7 +31,7 @@ def small_proof(backend: Backend) -> bytes:
     chosen, _ = choose_parameters(draft, initial, inputs, targets, seed=randomness.read(32))
     parameters = choose_rows(chosen, _SAMPLES)
     statement, blindings = commit_start(backend, parameters, inputs, targets, initial, randomness)
-    trace = train(parameters, initial, inputs, targets, statement.batches(), multiply=backend.matmul)
+    trace = train(parameters, initial, inputs, targets, statement.batches(), load=backend.integers)
     statement, final = commit_final(backend, statement, trace.final, randomness)
     job = assemble(backend, statement, inputs, targets, trace, {**blindings, "final": final}, 1)
     return prove(job, backend, randomness)

@@ -22,7 +22,6 @@ from .witness import (
     data_integers,
     derived_integers,
     state_integers,
-    to_field,
 )
 
 ZERO_ROOT = bytes(32)
@@ -51,7 +50,7 @@ def _commit(
     from the secrets."""
     relation = training_relation(statement)
     code = code_of(statement.parameters)
-    tensors: dict[str, Table] = {name: to_field(values) for name, values in integers.items()}
+    tensors: dict[str, Table] = dict(zip(integers, backend.fields(list(integers.values())), strict=True))
     committed = commit_group(backend, relation, code, group, tensors, randomness=randomness)
     if keep is not None:
         keep[group] = committed
@@ -117,6 +116,8 @@ def assemble(
 ) -> Job:
     """Everything `prover.proving.prove` needs. WitnessUnsatisfied when a value is outside its table.
 
+    Inputs, targets and the trace stand on the host or where the backend computes, and what is made of them there.
+
     `keep` holds commitments of these very blindings that are in memory; those that the proof makes are put there.
     """
     relation, shape = prepare(statement, minimum_security)
@@ -126,6 +127,8 @@ def assemble(
         if keep is not None and group in keep:
             adopt_rows(relation, group, tables, keep[group].rows)
             states.append(group)
+    trace = trace.moved(backend.integers)
+    inputs, targets = backend.integers(inputs), backend.integers(targets)
     integers = run_integers(relation, inputs, targets, trace, without=states)
     derived = derived_integers(trace, relation)
     witness = build_witness(backend, relation, integers, derived, seed=statement.initial_root, tables=tables)

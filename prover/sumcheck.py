@@ -10,6 +10,7 @@ from verifier.sumcheck import lagrange
 
 from .backends.interface import Backend, Table
 from .dialogue import Draw, Say, Script
+from .tail import near
 
 
 class ProductTerm:
@@ -23,8 +24,7 @@ class ProductTerm:
     def __init__(
         self, backend: Backend, tables: Sequence[Table], absent: tuple[int, int] = (0, 0), leading: int | None = None
     ) -> None:
-        self._backend = backend
-        self.tables = list(tables)
+        self._backend, self.tables = near(backend, tables)
         self._absent, self._leading = absent, leading
         self.scale = ONE  # the leading table, and prod (1 - r) over the absent variables bound so far
         self.value = self._total()
@@ -59,7 +59,8 @@ class ProductTerm:
             self.scale = self.scale * (ONE - challenge)
             return
         self.value = _at(self._line, challenge)
-        self.tables = [self._backend.fold(table, challenge) for table in self.tables]
+        folded = [self._backend.fold(table, challenge) for table in self.tables]
+        self._backend, self.tables = near(self._backend, folded)
         self._drop_leading(number + 1)
 
     def ends(self) -> list[Ext]:

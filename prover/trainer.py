@@ -31,14 +31,14 @@ from verifier.parameters import BILLION, Parameters
 from verifier.tables import SLOPE_BITS
 
 from .activations import activate, chain
-from .backends import memory
 from .errors import InputInvalid
-from .exact import LIMIT_BITS, Integers, matmul_exact, round_half_up, threads_for
+from .exact import LIMIT_BITS, Integers, empty_beside, on_host, round_half_up, take, threads_for, zeros_beside
 from .loss import loss_gradient, squared_error
 from .optimizer import Path
-from .watch import Observed, Product, Watch
+from .watch import Observed, Watch
 
 Progress = Callable[[int], None]
+Load = Callable[[Integers], Integers]
 Paths = dict[str, Path]
 
 
@@ -60,6 +60,11 @@ class State:
         if p.bias:
             parts += [("b", self.biases), ("velocity.b", self.bias_velocities)]
         return {f"{name}{layer}": values for name, tensors in parts for layer, values in enumerate(tensors)}
+
+    def moved(self, load: Load) -> State:
+        """The same state where `load` brings it."""
+        tensors = (self.weights, self.biases, self.weight_velocities, self.bias_velocities)
+        return State(*(tuple(load(values) for values in kind) for kind in tensors))
 
     def working(self, p: Parameters) -> tuple[list[Integers], list[Integers]]:
         """Weights and biases at scale 2^w, as a forward pass takes them."""
@@ -94,6 +99,22 @@ class Trace:
     GA: list[Integers]
     RG: list[Integers]
     rounding: dict[str, Integers] = field(default_factory=dict)
+
+    def moved(self, load: Load) -> Trace:
+        """The same run where `load` brings it: a backend's `integers`, or `on_host`. The schedule stays on the host."""
+        lists = {name: [load(values) for values in getattr(self, name)] for name in _STEPS}
+        return Trace(
+            initial=self.initial.moved(load),
+            final=self.final.moved(load),
+            indices=self.indices,
+            inputs=load(self.inputs),
+            targets=load(self.targets),
+            rounding={name: load(values) for name, values in self.rounding.items()},
+            **lists,
+        )
+
+
+_STEPS = ("A", "Y", "R", "D", "G", "GA", "RG")
 
 
 @dataclass
@@ -156,7 +177,8 @@ def _update(p: Parameters, paths: Paths, run: _Pass, watch: Watch) -> None:
         if not p.bias:
             continue
         path = paths[f"b{layer}"]
-        total = watch.product("sum of G", layer, np.ones((1, len(run.G[layer])), dtype=np.int64), run.G[layer])[0]
+        ones = zeros_beside(run.G[layer], (1, len(run.G[layer]))) + 1
+        total = watch.product("sum of G", layer, ones, run.G[layer])[0]
         path.step(watch.scaled("2^a sum of G", layer, total, 1 << p.activation_bits), watch)
         watch.see("weight", layer, path.value >> p.state_shift)
 
@@ -251,12 +273,12 @@ def _loop(
     record: Callable[[int, _Pass], None] | None,
     on_step: Progress | None,
 ) -> None:
-    """The steps themselves; moves the paths on."""
+    """The steps themselves; moves the paths on. The schedule stands where inputs and targets do."""
     for t in range(p.steps):
         watch.step = p.first_step + t
         weights = [paths[f"W{layer}"].value for layer in range(p.layers)]
         biases = [paths[f"b{layer}"].value if p.bias else initial.biases[layer] for layer in range(p.layers)]
-        x, target = inputs[schedule[t]], targets[schedule[t]]
+        x, target = take(inputs, schedule[t]), take(targets, schedule[t])
         watch.see("input", 0, x)
         if p.target == "values":
             watch.see("target", p.layers - 1, target)
@@ -276,45 +298,38 @@ def train(
     targets: Integers,
     indices: Sequence[Sequence[int]],
     on_step: Progress | None = None,
-    multiply: Product = matmul_exact,
+    load: Load = on_host,
 ) -> Trace:
     """Trains `parameters.steps` steps and keeps every integer of them.
 
     inputs [n, d_0] at scale 2^a, targets [n, d_L] at scale 2^target_bits (one-hot: 0 or 1), indices
-    [steps][batch] into both. `on_step` is told the number of steps done; `multiply` is a backend's product.
-    Memory: about 8 bytes times T*B*(7
-    times the neurons). InputInvalid: shapes, targets or schedule that do not fit. OutOfRange: a value left
-    its declared width.
+    [steps][batch] into both, all on the host. `on_step` is told the number of steps done. Computed where `load`, a
+    backend's `integers`, brings integers; the trace stays there. Memory: about 8 bytes times T*B*(7 times the
+    neurons). InputInvalid: shapes, targets or schedule that do not fit. OutOfRange: a value left its declared width.
     """
     p = parameters
     schedule = _validate(p, initial, inputs, targets, indices)
+    places, initial, inputs, targets = load(schedule), initial.moved(load), load(inputs), load(targets)
     ins, outs, hidden = p.widths[:-1], p.widths[1:], p.widths[1:-1]
 
     def tensors(widths: Sequence[int]) -> list[Integers]:
-        return [memory.integers(p.steps, p.batch, d) for d in widths]
+        return [empty_beside(inputs, (p.steps, p.batch, d)) for d in widths]
 
-    kept = {
-        "A": tensors(ins),
-        "Y": tensors(outs),
-        "R": tensors(outs),
-        "D": tensors(hidden),
-        "G": tensors(outs),
-        "GA": tensors(hidden),
-        "RG": tensors(hidden),
-    }
+    widths = {"A": ins, "Y": outs, "R": outs, "D": hidden, "G": outs, "GA": hidden, "RG": hidden}
+    kept = {name: tensors(widths[name]) for name in _STEPS}
 
     def record(t: int, run: _Pass) -> None:
         for name, arrays in kept.items():
             for array, values in zip(arrays, getattr(run, name), strict=True):
                 array[t] = values
 
-    final, rounding = _steps(p, initial, inputs, targets, schedule, Watch(p, multiply=multiply), record, on_step)
+    final, rounding = _steps(p, initial, inputs, targets, places, Watch(p), record, on_step)
     return Trace(
         initial=initial,
         final=final,
         indices=schedule,
         inputs=kept["A"][0],
-        targets=targets[schedule],
+        targets=take(targets, places),
         rounding=rounding,
         **kept,
     )
@@ -327,12 +342,15 @@ def run(
     targets: Integers,
     indices: Sequence[Sequence[int]],
     on_step: Progress | None = None,
+    load: Load = on_host,
 ) -> tuple[State, Observed]:
-    """The same training without a trace: the final state, and the extremes of every ranged tensor."""
-    schedule = _validate(parameters, initial, inputs, targets, indices)
+    """The same training without a trace: the final state, on the host, and the extremes of every ranged tensor."""
+    places = load(_validate(parameters, initial, inputs, targets, indices))
     watch = Watch(parameters)
-    final, _ = _steps(parameters, initial, inputs, targets, schedule, watch, None, on_step)
-    return final, watch.observed
+    final, _ = _steps(
+        parameters, initial.moved(load), load(inputs), load(targets), places, watch, None, on_step
+    )
+    return final.moved(on_host), watch.observed
 
 
 def forward_pass(state: State, parameters: Parameters, inputs: Integers) -> _Pass:

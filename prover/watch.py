@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,9 +9,7 @@ import numpy as np
 from verifier.statement import Parameters
 
 from .errors import OutOfRange
-from .exact import LIMIT_BITS, Integers, bits_needed, magnitude, matmul_exact
-
-Product = Callable[[Integers, Integers], Integers]
+from .exact import LIMIT_BITS, Integers, bits_needed, extremes, magnitude, matmul_exact, on_host, square_sums
 
 
 @dataclass
@@ -33,10 +30,9 @@ class Watch:
     parameters: Parameters
     observed: Observed = field(default_factory=Observed)
     step: int = 0
-    multiply: Product = matmul_exact
 
     def see(self, name: str, layer: int, values: Integers) -> None:
-        low, high = int(values.min()), int(values.max())
+        low, high = extremes(values)
         old = self.observed.ranges.get(name, (low, high))
         self.observed.ranges[name] = (min(low, old[0]), max(high, old[1]))
         width: int = getattr(self.parameters, f"{name}_width")
@@ -49,7 +45,7 @@ class Watch:
 
     def norm(self, name: str, layer: int, values: Integers) -> None:
         """Checks sums of squares over the batch, values [B, d], and keeps the largest; exact below 2^53."""
-        largest = int(np.square(values, dtype=np.float64).sum(axis=0).max())
+        largest = _largest_square_sum(values)
         low, high = self.observed.ranges.get(name, (0, 0))
         self.observed.ranges[name] = (low, max(high, largest))
         width: int = getattr(self.parameters, f"{name}_width")
@@ -62,7 +58,7 @@ class Watch:
     def product(self, name: str, layer: int, a: Integers, b: Integers) -> Integers:
         """a @ b, exact, with the place of an overflow of 64-bit integers in the message."""
         try:
-            return self.multiply(a, b)
+            return matmul_exact(a, b)
         except OutOfRange as error:
             raise OutOfRange(f"step {self.step}, layer {layer}: {name}: {error}") from None
 
@@ -79,3 +75,9 @@ class Watch:
                 f"step {self.step}, layer {layer}: {name} needs {needed} bits, "
                 f"the trainer computes with {LIMIT_BITS - 1}. Lower the rate or the scales."
             )
+
+
+def _largest_square_sum(values: Integers) -> int:
+    if not isinstance(values, np.ndarray) and len(values) * magnitude(values) ** 2 < 1 << LIMIT_BITS:
+        return extremes(square_sums(values))[1]
+    return int(np.square(on_host(values), dtype=np.float64).sum(axis=0).max())

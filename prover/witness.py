@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +16,16 @@ from verifier.statement import Parameters
 from verifier.tables import SLOPE_BITS, second_column
 
 from .activations import activate, chain
-from .backends import host, memory
+from .backends import host
 from .backends.interface import Backend, Table
 from .backends.threads import each
 from .errors import WitnessUnsatisfied
+from .exact import beside, digits, empty_beside, extremes, on_host, square_sums, take, zeros_beside
 from .loss import cross_entropy
 from .trainer import State, Trace, public_state
 
 Integers = NDArray[np.int64]
+Made = TypeVar("Made")
 to_field = host.field
 
 
@@ -66,18 +68,21 @@ def pad(values: Integers, axes: Sequence[Axis]) -> Integers:
     shape = [1 << axis.bits for axis in axes]
     if list(values.shape) == shape:
         return values.reshape(-1)
-    out = memory.integers(*shape)
-    out.fill(0)
+    out: Integers = zeros_beside(values, shape)
     out[tuple(slice(0, axis.size) for axis in axes)] = values
     return out.reshape(-1)
+
+
+def _each(make: Callable[[Any], Made], items: Sequence[Any], like: Any) -> list[Made]:
+    """make(item) of each, by threads if integers are those of the host: a device is launched on by one."""
+    return each(make, items) if isinstance(like, np.ndarray) else [make(item) for item in items]
 
 
 def limbs(values: Integers, width: int, p: Parameters) -> list[Integers]:
     """Base-2^table_bits digits of non-negative integers below 2^width, lowest first."""
     out, low = [], 0
     for bits in limb_widths(width, p.table_bits):
-        digits = np.right_shift(values, low, out=memory.integers(*values.shape))
-        out.append(np.bitwise_and(digits, (1 << bits) - 1, out=digits))
+        out.append(digits(values, low, bits))
         low += bits
     return out
 
@@ -120,7 +125,7 @@ def data_integers(inputs: Integers, targets: Integers, relation: Relation) -> di
 def forward_integers(run: Forward, relation: Relation) -> dict[str, Integers]:
     """The tensors of a forward pass, [T, B, width] each: values, remainders' limbs, ReLU bits or activations."""
     p, whole = relation.parameters, {}
-    for l, parts in enumerate(each(lambda values: limbs(values, p.weight_bits, p), run.R)):
+    for l, parts in enumerate(_each(lambda values: limbs(values, p.weight_bits, p), run.R, run.A[0])):
         whole[f"Y{l}"] = run.Y[l]
         whole |= {f"R{l}.{k}": limb for k, limb in enumerate(parts)}
         if l < p.layers - 1:
@@ -133,17 +138,17 @@ def batch_integers(trace: Trace, relation: Relation) -> dict[str, Integers]:
     p, axes = relation.parameters, relation.tensors
     whole: dict[str, Integers] = {"input": trace.inputs, "target": trace.targets}
     whole |= forward_integers(trace, relation)
-    for l, parts in enumerate(each(lambda values: limbs(values, p.weight_bits, p), trace.RG), start=1):
+    for l, parts in enumerate(_each(lambda values: limbs(values, p.weight_bits, p), trace.RG, trace.inputs), start=1):
         whole[f"GA{l}"] = trace.GA[l - 1]
         whole |= {f"RG{l}.{k}": limb for k, limb in enumerate(parts)}
-    padded = each(lambda name: pad(whole[name], axes[name].axes), list(whole))
+    padded = _each(lambda name: pad(whole[name], axes[name].axes), list(whole), trace.inputs)
     out = dict(zip(whole, padded, strict=True))
     out |= rounding_integers(trace.rounding, relation)
     for norm in relation.norms:
         values = _norm_of(trace, norm.tensor)
-        digits = limbs((values**2).sum(axis=1), _norm_width(p, norm.tensor), p)
-        names = [f"norm.{norm.tensor}.{k}" for k in range(len(digits))]
-        out |= {name: pad(limb, axes[name].axes) for name, limb in zip(names, digits, strict=True)}
+        digits_of = limbs(square_sums(values), _norm_width(p, norm.tensor), p)
+        names = [f"norm.{norm.tensor}.{k}" for k in range(len(digits_of))]
+        out |= {name: pad(limb, axes[name].axes) for name, limb in zip(names, digits_of, strict=True)}
     return out | slope_integers(out, relation) | loss_integers(out[f"Y{p.layers - 1}"], relation)
 
 
@@ -170,12 +175,15 @@ def slope_integers(flat: Mapping[str, Integers], relation: Relation) -> dict[str
 
 
 def loss_integers(output: Integers, relation: Relation) -> dict[str, Integers]:
-    """The tensors that only cross entropy has, from the padded flat output: padded places follow the same formulas."""
+    """The tensors that only cross entropy has, from the padded flat output: padded places follow the same formulas.
+
+    Computed on the host, as the output has few entries.
+    """
     p = relation.parameters
     if p.loss != "ce":
         return {}
     axes = relation.tensors["top"].axes
-    parts = cross_entropy(output.reshape([1 << axis.bits for axis in axes])[..., : p.widths[-1]], p)
+    parts = cross_entropy(on_host(output).reshape([1 << axis.bits for axis in axes])[..., : p.widths[-1]], p)
     extra = (1 << axes[-1].bits) - p.widths[-1]
     out: dict[str, Integers] = {}
     for name, values in parts.items():
@@ -209,25 +217,40 @@ def counted(relation: Relation, lookup: Lookup) -> Integers:
 
 def lookup_rows(relation: Relation, lookup: Lookup, tensors: Mapping[str, Integers], strict: bool) -> Integers:
     """Table rows that a column's counted entries stand in. Entries outside their table are an error, or left out."""
-    inside: Any = counted(relation, lookup) == 1 if lookup.masked else slice(None)
-    rows: Integers = evaluate_form(lookup.x, tensors)[inside]
-    rows = rows + lookup.shift if lookup.shift else rows
     size = 1 << lookup.table.bits
-    if lookup.y is None and rows.size and rows.min() >= 0 and rows.max() < size:
-        return rows
-    bad = (rows < 0) | (rows >= size)
-    if lookup.y is not None:
+    rows = _counted_entries(relation, lookup, evaluate_form(lookup.x, tensors))
+    rows = rows + lookup.shift if lookup.shift else rows
+    low, high = extremes(rows)
+    inside = low >= 0 and high < size
+    if lookup.y is None:
+        if inside:
+            return rows
+        bad = (on_host(rows) < 0) | (on_host(rows) >= size)
+    else:
         wanted = np.array(second_column(lookup.table), dtype=np.int64)
-        bad |= evaluate_form(lookup.y, tensors)[inside] != wanted[np.where(bad, 0, rows)]
-    if not bad.any():
-        return rows
+        second = _counted_entries(relation, lookup, evaluate_form(lookup.y, tensors))
+        if inside and extremes(take(beside(rows, wanted), rows) - second) == (0, 0):
+            return rows
+        bad = (on_host(rows) < 0) | (on_host(rows) >= size)
+        bad |= on_host(second) != wanted[np.where(bad, 0, on_host(rows))]
+    found = on_host(rows)
     if strict:
         place = int(np.flatnonzero(bad)[0])
         raise WitnessUnsatisfied(
-            f"{lookup.name}: row {int(rows[place])} at entry {place} is not in {lookup.table.name}"
+            f"{lookup.name}: row {int(found[place])} at entry {place} is not in {lookup.table.name}"
         )
-    kept: Integers = rows[~bad]
+    kept: Integers = found[~bad]
     return kept
+
+
+def _counted_entries(relation: Relation, lookup: Lookup, values: Integers) -> Integers:
+    """Of a padded flat column, the entries that a lookup counts."""
+    if not lookup.masked:
+        return values
+    axes = relation.tensors[lookup.x.terms[0][1][0]].axes
+    whole = values.reshape([1 << axis.bits for axis in axes])
+    inside: Integers = whole[tuple(slice(0, axis.size) for axis in axes)].reshape(-1)
+    return inside
 
 
 def count_lookups(
@@ -237,7 +260,7 @@ def count_lookups(
 
     def counts(table: LookupTable) -> Table:
         lookups = [lookup for lookup in relation.lookups if lookup.table == table]
-        columns = each(lambda lookup: lookup_rows(relation, lookup, tensors, strict), lookups)
+        columns = backend.each(lambda lookup: lookup_rows(relation, lookup, tensors, strict), lookups)
         return backend.count_table(columns, 1 << table.bits)
 
     return {f"count:{table.name}": counts(table) for table in relation.tables()}
@@ -247,10 +270,12 @@ def _state_values(state: CommittedState, integers: Mapping[str, Integers], axes:
     """A committed state without its offset, padded and flat; a shared one is spread from its list."""
     values = evaluate_form(state.form, integers)
     if state.sharing is None:
-        whole = memory.integers(*(1 << axis.bits for axis in axes))
-        np.copyto(whole, values.reshape(whole.shape))
+        shape = [1 << axis.bits for axis in axes]
+        whole: Integers = empty_beside(values, shape)
+        whole[...] = values.reshape(shape)
         whole[tuple(slice(0, axis.size) for axis in axes)] -= state.offset
         return whole.reshape(-1)
+    values = on_host(values)
     out = np.zeros((1 << sum(axis.bits for axis in axes[:-1]), 1 << axes[-1].bits), dtype=np.int64)
     rows, columns, places = np.array(state.sharing.entries, dtype=np.int64).reshape(-1, 3).T
     out[rows, columns] = values[places] - state.offset
@@ -268,12 +293,12 @@ def build_witness(
 ) -> Witness:
     """All tables of a proof from the padded integers of every committed and derived tensor; `seed` is the first
     state's, where that is public. `tables` are tensors that are in the field already, of non-negative integers."""
-    tables = tables or {}
+    tables, integers = tables or {}, {name: backend.integers(values) for name, values in integers.items()}
     tensors = dict(tables) | _to_fields(backend, integers)
-    integers = dict(integers) | {name: backend.host(table).view(np.int64) for name, table in tables.items()}
+    integers |= {name: backend.integers(table) for name, table in tables.items()}
     tensors |= count_lookups(backend, relation, integers, strict)
     first = public_state(relation.parameters, seed) if _starts_public(relation) else None
-    starts = each(lambda history: _starts(history, integers, first), [*relation.histories.values()])
+    starts = backend.each(lambda history: _starts(history, integers, first), [*relation.histories.values()])
     states = {name: state for name, (state, _) in zip(relation.histories, starts, strict=True)}
     moving = zip(relation.histories, starts, strict=True)
     velocities = {name: velocity for name, (_, velocity) in moving if velocity is not None}

@@ -206,7 +206,7 @@ def _prove_segment(
     with _named(segment, segments):
         if len(segments) > 1:
             shown.stage("train again")
-        found = trainer.run(segment, shown.counter(statement.parameters.steps))
+        found = trainer.run(segment, shown.counter(statement.parameters.steps), chosen.backend.integers)
         shown.stage("witness")
         opened, backend = found.blindings, chosen.backend
         job = assemble(backend, statement, found.inputs, found.targets, found.trace, opened, LEAST_SECURITY, kept)

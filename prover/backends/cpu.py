@@ -38,7 +38,20 @@ from prover.backends.cpu_shapes import (
     trimmed,
     words_of,
 )
-from prover.backends.host import columns, each, field, fields, host, join, largest, matmul, repeat, slice_length, tile
+from prover.backends.host import (
+    columns,
+    each,
+    field,
+    fields,
+    host,
+    integers,
+    join,
+    largest,
+    repeat,
+    short_length,
+    slice_length,
+    tile,
+)
 from prover.backends.interface import Backend, Scalar, Table, Triple
 from prover.backends.memory import empty, release, zeros
 from prover.backends.threads import set_threads, spread, threads
@@ -69,13 +82,13 @@ __all__ = [
     "hash_columns",
     "host",
     "inner",
+    "integers",
     "interpolate",
     "join",
     "largest",
     "leaf_layer",
     "leaf_round",
     "lift",
-    "matmul",
     "merkle_levels",
     "mul",
     "outer_accumulate",
@@ -84,6 +97,7 @@ __all__ = [
     "round_sums",
     "scale",
     "set_threads",
+    "short_length",
     "slice_length",
     "sub",
     "tile",

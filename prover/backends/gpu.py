@@ -20,7 +20,7 @@ from prover.backends.interface import Scalar, Triple
 # Of kernels that end in sums: one more block adds up what they leave.
 _MOST_PARTIALS = 1 << 10
 # Up to this many variables every entry of an eq table is computed on its own, above from two shorter tables.
-_SHORT_POINT = 5
+_SHORT_POINT = 10
 # A contraction over rows is cut into parts until so many threads have work.
 _WANTED_THREADS = 1 << 18
 
@@ -69,10 +69,10 @@ def _planes(table: Any) -> int:
     return 3
 
 
-def _over_k(*tables: Any) -> None:
-    """Refuses a table that is not K[3, ...]."""
+def _over_k(*tables: Any, axes: int = 1) -> None:
+    """Refuses a table that is not over K with so many axes besides that of the coordinates."""
     for table in tables:
-        if table.ndim < 2 or table.shape[0] != 3:
+        if table.ndim != axes + 1 or table.shape[0] != 3:
             raise ValueError(f"a table of shape {tuple(table.shape)} is not over K")
 
 
@@ -80,6 +80,7 @@ class GpuBackend(Integers):
     """All of the interface on one device."""
 
     slice_length = 1 << 26
+    short_length = 1 << 9
 
     # -- elementwise -------------------------------------------------------------------------------
 
@@ -171,7 +172,7 @@ class GpuBackend(Integers):
             return self._table(out)
         words = np.array([_words(x) for x in point], dtype=np.uint64).reshape(-1)
         out = self.device.empty((3, 1 << m))
-        self.device.launch("eq_entries", 1, [self.device.upload(words), m, out], threads=1 << max(m, 5))
+        self.device.launch("eq_entries", blocks_for(1 << m), [self.device.upload(words), m, out])
         return self._table(out)
 
     def fold(self, table: Any, r: Scalar) -> Any:
@@ -210,6 +211,8 @@ class GpuBackend(Integers):
         x, y = self._in_place(out), self._ready(tensor)
         n = _length(x, y)
         _over_k(x)
+        if y.ndim != 1:
+            raise ValueError(f"accumulate: a tensor of shape {tuple(y.shape)} is not F[n]")
         self.device.launch("accumulate", blocks_for(n), [x, *_words(coefficient), y, n])
 
     def outer_accumulate(self, out: Any, a: Any, b: Any) -> None:
@@ -248,7 +251,7 @@ class GpuBackend(Integers):
 
     def contract_middle(self, tensor: Any, weights: Any) -> Any:
         x, w = self._ready(tensor), self._ready(weights)
-        _over_k(w)
+        _over_k(w, axes=2)
         if tuple(x.shape[:2]) != tuple(w.shape[1:]):
             raise ValueError(f"contract_middle: weights {tuple(w.shape[1:])} for a tensor {tuple(x.shape)}")
         outer, middle, n = x.shape

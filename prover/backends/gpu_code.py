@@ -37,6 +37,12 @@ def _log(size: int, what: str) -> int:
     return size.bit_length() - 1
 
 
+def _some(rows: Any) -> None:
+    """Refuses no rows at all, for which there is no grid."""
+    if rows.shape[0] < 1:
+        raise ValueError(f"a code of rows of shape {tuple(rows.shape)}: at least 1 is needed")
+
+
 def _fitting(size: int, count: int, blinds: Any) -> None:
     """Refuses blinds [rows, t'] that do not belong to `count` rows of `size` values."""
     if blinds.shape[0] != count or blinds.shape[1] > size:
@@ -69,17 +75,8 @@ class Codes:
             raise ValueError(f"a table of {array.dtype}, shape {tuple(array.shape)}: {np.dtype(dtype).name} is needed")
         return self.device.contiguous(array) if isinstance(table, DeviceTable) else self.device.upload(table)
 
-    def field(self, values: NDArray[np.int64]) -> Any:
-        x = self.device.upload(values)
-        out = self.device.empty(x.shape)
-        self.device.launch("to_field", blocks_for(x.size), [x, out, x.size])
-        return self._table(out)
-
     def host(self, table: Any) -> NDArray[Any]:
         return self.device.download(table.data) if isinstance(table, DeviceTable) else table
-
-    def fields(self, values: Sequence[NDArray[np.int64]]) -> list[Any]:
-        return [self.field(array) for array in values]
 
     def each(self, make: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
         return [make(item) for item in items]
@@ -133,6 +130,7 @@ class Codes:
     def interpolate(self, rows: Any) -> Any:
         """Coefficients [N, R] in bit-reversed order of positions."""
         x = self._ready(rows)
+        _some(x)
         count, size = x.shape
         bits = _log(size, "a row")
         out = self.device.empty((size, count))
@@ -176,6 +174,7 @@ class Codes:
 
     def encode_polynomials(self, coeffs: Any, size: int, blowup: int) -> Any:
         x = self._ready(coeffs)
+        _some(x)
         count, length = x.shape
         bits = _log(size, "a coset")
         out, zeta = self.device.empty((size * blowup, count)), _root(size * blowup)

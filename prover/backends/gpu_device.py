@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,9 +136,9 @@ class DeviceTable:
         return int(self.data.nbytes)
 
     @property
-    def T(self) -> DeviceTable:
+    def T(self) -> Self:
         """A view with the axes reversed."""
-        return DeviceTable(self.device, self.data.T)
+        return type(self)(self.device, self.data.T)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -149,13 +149,13 @@ class DeviceTable:
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError("a table on a device is not a NumPy array: ask its backend for a host copy")
 
-    def reshape(self, *shape: Any) -> DeviceTable:
+    def reshape(self, *shape: Any) -> Self:
         """The same entries in another shape; a view of a contiguous table."""
         with self.device.typed():
-            return DeviceTable(self.device, self.data.reshape(*shape))
+            return type(self)(self.device, self.data.reshape(*shape))
 
-    def __getitem__(self, key: Any) -> DeviceTable:
-        return DeviceTable(self.device, self.data[_basic(key)])
+    def __getitem__(self, key: Any) -> Self:
+        return type(self)(self.device, self.data[_basic(key)])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if isinstance(value, np.ndarray):

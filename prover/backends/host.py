@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from prover.backends import memory
 from prover.backends.interface import MODULUS, Table
 from prover.backends.threads import each
-from prover.exact import matmul_exact as matmul
 
-__all__ = ["columns", "each", "field", "fields", "host", "join", "largest", "matmul", "repeat", "slice_length", "tile"]
+__all__ = [
+    "columns", "each", "field", "fields", "host", "integers", "join", "largest", "repeat", "short_length",
+    "slice_length", "tile",
+]  # fmt: skip
 
 # Small enough for the caches of a processor.
 slice_length = 1 << 18
+# There is no other place that tables could go.
+short_length = 0
 
 
 def host(table: Table) -> Table:
@@ -38,6 +42,10 @@ def field(values: NDArray[np.int64]) -> Table:
 
 def fields(values: Sequence[NDArray[np.int64]]) -> list[Table]:
     return each(field, values)
+
+
+def integers(values: NDArray[Any]) -> NDArray[np.int64]:
+    return values.view(np.int64) if values.dtype == np.uint64 else values
 
 
 def join(tables: Sequence[Table]) -> Table:

@@ -43,6 +43,9 @@ class Backend(Protocol):
     # How many entries of a table are best worked on at a time where the whole is not wanted: a power of two.
     slice_length: int
 
+    # Tables of at most so many entries are best worked on by the host's backend, see `prover.tail`: 0 on the host.
+    short_length: int
+
     def each(self, make: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
         """make(item) of each, in this order; a backend with idle threads works on several at a time."""
         ...
@@ -53,8 +56,13 @@ class Backend(Protocol):
         """The entries of a table as a host array; the table itself where it is one."""
         ...
 
+    def integers(self, values: NDArray[Any]) -> NDArray[np.int64]:
+        """Integers where this backend computes with them, for the functions of `prover.exact`: of host integers, of
+        such that are there already, or of an F table with entries below 2^63. Not a copy where none is needed."""
+        ...
+
     def field(self, values: NDArray[np.int64]) -> Table:
-        """Signed host integers of magnitude below p, of any shape, as field elements."""
+        """Signed integers of magnitude below p, of any shape, of the host or of :meth:`integers`, as elements of F."""
         ...
 
     def fields(self, values: Sequence[NDArray[np.int64]]) -> list[Table]:
@@ -254,11 +262,5 @@ class Backend(Protocol):
         ...
 
     def count_table(self, values: Sequence[NDArray[Any]], size: int) -> Table:
-        """F[size]: how often each of 0 .. size - 1 occurs in integer arrays; ValueError on other values."""
-        ...
-
-    # -- training ----------------------------------------------------------------------------------
-
-    def matmul(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-        """a @ b over the integers, [m, k] x [k, n], of host arrays; OutOfRange as of `prover.exact.matmul_exact`."""
+        """F[size]: how often each of 0 .. size - 1 occurs in integers of either kind; ValueError on other values."""
         ...

@@ -16,7 +16,20 @@ import galois
 import numpy as np
 from numpy.typing import NDArray
 
-from prover.backends.host import columns, each, field, fields, host, join, largest, matmul, repeat, slice_length, tile
+from prover.backends.host import (
+    columns,
+    each,
+    field,
+    fields,
+    host,
+    integers,
+    join,
+    largest,
+    repeat,
+    short_length,
+    slice_length,
+    tile,
+)
 from prover.backends.interface import GENERATOR, MODULUS, Backend, Digests, Scalar, Table, Triple
 from prover.backends.memory import empty, release, zeros
 
@@ -46,13 +59,13 @@ __all__ = [
     "hash_columns",
     "host",
     "inner",
+    "integers",
     "interpolate",
     "join",
     "largest",
     "leaf_layer",
     "leaf_round",
     "lift",
-    "matmul",
     "merkle_levels",
     "mul",
     "outer_accumulate",
@@ -60,6 +73,7 @@ __all__ = [
     "repeat",
     "round_sums",
     "scale",
+    "short_length",
     "slice_length",
     "sub",
     "tile",

@@ -19,7 +19,7 @@ from prover.choose import initial_state
 from prover.evaluation import accuracy_job
 from prover.randomness import SeededRandomness
 from prover.trainer import State, public_state, train
-from prover.witness import build_witness, data_integers, derived_integers, state_integers
+from prover.witness import build_witness, data_integers, derived_integers, state_integers, to_field
 from verifier import MalformedStatement, ParametersUnsafe, RejectedProof, verify
 from verifier.field import P
 from verifier.relation import Relation
@@ -104,7 +104,7 @@ def make(p: Parameters = TINY, hook: Hook | None = None, claimed: Parameters | N
         start(ints)
 
     def commit(group: str) -> tuple[bytes, Any]:
-        tensors = {name: session.to_field(values) for name, values in ints.items()}
+        tensors = {name: to_field(values) for name, values in ints.items()}
         done = proving.commit_group(BACKEND, relation, shape.code, group, tensors, randomness=randomness)
         return done.root, done.blinding
 

@@ -24,7 +24,7 @@ from prover.choose import initial_state
 from prover.dialogue import AnsweringChannel, Draw, Pads, Say
 from prover.randomness import SeededRandomness
 from prover.trainer import State, train
-from prover.witness import build_witness, derived_integers, pad
+from prover.witness import build_witness, derived_integers, pad, to_field
 from verifier import MalformedProof, ParametersUnsafe, RejectedProof, VerifierError, verify
 from verifier import zero_knowledge as ligero
 from verifier.channel import Channel, ReadingChannel, RecordingChannel
@@ -138,7 +138,7 @@ def _limbs(shapes: Any, name: str, prefix: str) -> Any:
 
 
 def _commit(relation: Any, code: Any, randomness: Any, group: str, ints: Ints) -> tuple[bytes, Any]:
-    tensors = {name: session.to_field(values) for name, values in ints.items()}
+    tensors = {name: to_field(values) for name, values in ints.items()}
     done = proving.commit_group(BACKEND, relation, code, group, tensors, randomness=randomness)
     return done.root, done.blinding
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from prover import exact
+
 P = 2**64 - 2**32 + 1
 EDGES = [0, 1, P - 1, 2**32 - 1, 2**32, P - 2**32, 2**63]
 
@@ -99,10 +101,12 @@ def sums(n: int) -> Case:
     return _case(f"sums {n}", body)
 
 
-def multilinear(n: int) -> Case:
+ROUNDS = ("F", "K", "FF", "FK", "KF", "KK", "FFF", "FKF", "KFK", "KKF", "KKK")
+
+
+def multilinear(n: int, kinds: tuple[str, ...] = ROUNDS) -> Case:
     def body(g: Any, make: Maker) -> Any:
         out = [g.fold(make.table(kind, n), make.scalar()) for kind in "FK"]
-        kinds = ("F", "K", "FF", "FK", "KF", "KK", "FFF", "FKF", "KFK", "KKF", "KKK")
         return out + [g.round_sums([make.table(kind, n) for kind in chosen]) for chosen in kinds]
     return _case(f"multilinear {n}", body)
 
@@ -121,6 +125,11 @@ def batching(m: int, n: int) -> Case:
         middle = g.contract_middle(make.array(2, m, n), make.array(3, 2, m))
         return [out, g.combine_rows(make.array(3, m), make.array(m, n)), last, middle]
     return _case(f"batching {m} x {n}", body)
+
+
+def row_sums(m: int, n: int) -> Case:
+    """So many rows that parts of them are summed first."""
+    return _case(f"row sums {m} x {n}", lambda g, make: [g.combine_rows(make.array(3, m), make.array(m, n))])
 
 
 def layers(m: int) -> Case:
@@ -177,31 +186,55 @@ def products(m: int, k: int, n: int, left: int, right: int) -> Case:
             values = make.numpy.integers(-(1 << bits), 1 << bits, size=shape)
             values[0, -1], values[-1, 0] = -(1 << bits), (1 << bits) - 1
             return values
-        a, b = integers(left, m, k), integers(right, k, n)
-        return [g.matmul(a, b), g.matmul(a.T.copy().T, b), g.matmul(a, b.T.copy().T), g.matmul(b.T, a.T)]
+        a, b = g.integers(integers(left, m, k)), g.integers(integers(right, k, n))
+        turned = [g.integers(np.ascontiguousarray(exact.on_host(x).T)) for x in (a, b)]
+        pairs = ((a, b), (turned[0].T, b), (a, turned[1].T), (b.T, a.T))
+        return [exact.on_host(exact.matmul_exact(*pair)) for pair in pairs]
     return _case(f"products {m} x {k} x {n} of {left} and {right} bits", body)
+
+
+def integers(m: int, n: int) -> Case:
+    """The arithmetic of training but for products, on values of up to 40 bits, and on parts of larger arrays."""
+    def body(g: Any, make: Maker) -> Any:
+        values = make.numpy.integers(-(1 << 40), 1 << 40, size=(m, 2 * n))
+        whole, factor = g.integers(values), make.numpy.integers(-9, 9, size=n)
+        row, part = exact.beside(whole, factor), whole[:, n:]
+        table = g.integers(make.array(3, m * n) >> np.uint64(1))
+        places = exact.beside(whole, make.numpy.integers(0, m, size=(2, 5)))
+        cube = (part >> 15).reshape(1, m, n)
+        blank = exact.zeros_beside(whole, (2, m, n))
+        blank[1] = part
+        found = [part + row, part - part, row * 3 + 7, part * row, part << 9, part >> 9, part & 1023, -5 * part,
+                 part * -(1 << 10), *exact.round_half_up(part, 1), *exact.round_half_up(part, 37),
+                 exact.positive(part), exact.take(part, places), exact.square_sums(cube), exact.square_sums(part >> 20),
+                 exact.combined([3, -(1 << 20)], blank), blank, part.T + 0, g.integers(whole), table]
+        ends = [exact.extremes(x) for x in (whole, part, row, part.T, whole[:0])]
+        return [g.field(part), g.count_table([part & 63, row + 9], 64), ends, [exact.on_host(x) for x in found]]
+    return _case(f"integers {m} x {n}", body)
 
 
 def smallest() -> list[Case]:
     """A few sizes that use every kernel, with more than one block and blocks that are not full."""
-    return [memory(3), elementwise(300), sums(300), multilinear(2), multilinear(600), eq(0), eq(3), eq(7),
-            batching(130, 3), batching(3, 300), layers(2), layers(600), rounds(1, 0, 0), rounds(300, 5, 9),
-            codes(0, 1, 1, 2), codes(3, 17, 3, 2), codes(9, 3, 2, 1), hashes(0, 0), hashes(33, 3), tree(1), tree(2),
-            tree(2048), counts(50), products(3, 17, 65, 30, 12)]
+    return [memory(3), elementwise(300), sums(300), multilinear(2), multilinear(600, ("K", "FK", "KFK")), eq(0),
+            eq(3), eq(11), row_sums(130, 300), batching(3, 100), layers(2), layers(600), rounds(1, 0, 0),
+            rounds(300, 5, 9), codes(0, 1, 1, 2), codes(3, 17, 3, 2), hashes(0, 0), hashes(33, 3), tree(1), tree(2),
+            tree(2048), counts(50), products(3, 17, 65, 30, 12), integers(3, 130)]
 
 
 def all_cases() -> list[Case]:
     """Sizes around one thread, one block and one tile, and depths of transforms with one pass, two and three."""
     lengths = [1, 2, 37, 255, 256, 257, 1000]
     out = [*(make(n) for make in (memory, elementwise, sums) for n in lengths),
-           *(multilinear(n) for n in (2, 4, 64, 510, 512, 514)), *(eq(m) for m in (0, 1, 2, 5, 6, 9, 11)),
+           *(multilinear(n) for n in (2, 4, 64, 510, 512, 514)), *(eq(m) for m in (0, 1, 2, 5, 8, 9, 10, 11, 12)),
            *(batching(m, n) for m, n in ((1, 1), (1, 8), (3, 5), (8, 2), (7, 300), (300, 7), (130, 1))),
+           *(row_sums(*sizes) for sizes in ((0, 3), (128, 1), (6401, 2), (130, 300))),
            *(layers(m) for m in (2, 6, 64, 1030)),
            *(rounds(*sizes) for sizes in ((1, 0, 0), (1, 1, 1), (2, 0, 1), (3, 5, 3), (70, 9, 7), (400, 100, 9))),
            *(codes(bits, rows, min(5, 1 << bits), 4) for bits in (0, 1, 2, 5, 8) for rows in (1, 15, 16, 33)),
            *(codes(bits, 3, 9, 2) for bits in (9, 11)), codes(3, 2, 0, 2), codes(3, 2, 8, 2),
            *(hashes(rows, prefix) for rows in (0, 1, 3, 7, 8, 40) for prefix in (0, 1, 2, 3, 22, 31, 32, 63, 64)),
            *(tree(n) for n in (1, 2, 4, 1024, 2048, 4096)), *(counts(size) for size in (1, 50, 1 << 16)),
+           *(integers(*sizes) for sizes in ((1, 1), (1, 257), (2, 128), (300, 1), (5, 100), (130, 300))),
            *(products(*sizes) for sizes in ((1, 1, 1, 30, 30), (64, 16, 64, 12, 12), (65, 40, 66, 13, 40),
                                             (3, 1000, 5, 25, 25), (7, 9, 8, 28, 28), (5, 64, 130, 45, 9)))]
     return out
@@ -212,4 +245,4 @@ def on_device() -> list[Case]:
     n = 1 << 20
     return [elementwise(n + 1), sums(n + 1), multilinear(n + 2), eq(20), batching(1 << 10, 1 << 10), layers(n + 2),
             rounds(1 << 18, 77, 19), codes(16, 40, 200, 4), codes(18, 3, 200, 2), hashes(10_000, 9), tree(1 << 16),
-            counts(1 << 18), products(64, 1024, 1024, 13, 30), products(1024, 64, 1024, 12, 13)]
+            counts(1 << 18), integers(1000, 2000), products(64, 1024, 1024, 13, 30), products(1024, 64, 1024, 12, 13)]

@@ -73,7 +73,7 @@ class EmulatedDevice(Device):
     def __init__(self, order: int = 0) -> None:
         self.order = order
         self.launched: dict[str, int] = {}
-        self.downloaded = self.live = self.peak = 0
+        self.downloaded = self.uploaded = self.live = self.peak = 0
         self.record: list[bytes] | None = None
 
     def launch(self, kernel, blocks, arguments, *, parts=1, threads=THREADS, shared_words=0):
@@ -100,6 +100,7 @@ class EmulatedDevice(Device):
         self.live -= count
 
     def upload(self, array):
+        self.uploaded += array.nbytes
         return self._counted(super().upload(array))
 
     def zeros(self, shape, dtype=np.uint64):

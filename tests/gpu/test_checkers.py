@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from prover.backends import gpu_code
 from prover.backends.gpu import GpuBackend
+from prover.backends.gpu_device import kernel_names
 
 from . import cases
 from .emulation import HERE, EmulatedDevice, replay
@@ -22,11 +24,15 @@ FAULTS = {
 
 @pytest.fixture(scope="module")
 def launches() -> list[bytes]:
-    """What the smallest cases launch, which is every kernel."""
+    """What the smallest cases launch, which is every kernel; transforms in passes of two stages, so that they have
+    several."""
     device = EmulatedDevice()
     device.record = []
-    for case in cases.smallest():
-        case.run(GpuBackend(device))
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(gpu_code, "_STAGES", 2)
+        for case in cases.smallest():
+            case.run(GpuBackend(device))
+    assert device.launched.keys() == set(kernel_names())
     return device.record
 
 

@@ -12,6 +12,7 @@ from prover.backends import cpu, gpu, gpu_code, reference
 from prover.backends.gpu import GpuBackend
 from prover.backends.gpu_device import kernel_names
 from prover.backends.gpu_integers import cut_in_limbs
+from prover.exact import combined, matmul_exact, on_host, round_half_up, take
 
 from . import cases
 from .cases import Case
@@ -113,12 +114,30 @@ def test_values_outside_a_table_are_refused() -> None:
         lambda g: g.hash_columns(g.zeros(4, 2), b"", np.zeros((3, 32), np.uint8)),
         lambda g: g.merkle_levels(np.zeros((3, 32), dtype=np.uint8)),
         lambda g: g.fold(np.arange(8), (1, 2, 3)),
+        lambda g: g.interpolate(np.zeros((0, 4), np.uint64)),
+        lambda g: g.encode_polynomials(np.zeros((0, 4), np.uint64), 4, 2),
+        lambda g: g.inner(np.zeros(4, np.uint64), np.zeros((3, 2, 4), np.uint64)),
+        lambda g: g.accumulate(g.zeros(3, 4), (1, 2, 3), np.zeros((3, 4), np.uint64)),
+        lambda g: g.integers(np.zeros((2, 3), np.int64)) + g.integers(np.zeros(2, np.int64)),
+        lambda g: g.integers(np.zeros(3, np.int64)) * g.integers(np.zeros((2, 3), np.int64)),
+        lambda g: g.integers(np.zeros(3, np.int64)) << 64,
+        lambda g: matmul_exact(g.integers(np.zeros((2, 3), np.int64)), g.integers(np.zeros((2, 3), np.int64))),
+        lambda g: round_half_up(g.integers(np.zeros(3, np.int64)), 0),
+        lambda g: combined([1, 2], g.integers(np.zeros((3, 4), np.int64))),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(call: Any) -> None:
     """A kernel does not know the lengths of its arrays: what would leave them never gets there."""
     with pytest.raises(ValueError, match=r"\d"):
         call(GpuBackend(EmulatedDevice()))
+
+
+def test_rows_that_are_not_there_are_zeros() -> None:
+    """A place beyond the rows, on either side, is not read."""
+    g = GpuBackend(EmulatedDevice(1))
+    rows, places = np.arange(12).reshape(4, 3) + 1, np.array([0, 3, 4, -1, 2**40])
+    found = on_host(take(g.integers(rows), g.integers(places)))
+    assert found.tolist() == [[1, 2, 3], [10, 11, 12], *[[0, 0, 0]] * 3]
 
 
 def test_what_is_added_to_must_be_on_the_device() -> None:

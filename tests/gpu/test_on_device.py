@@ -25,7 +25,10 @@ pytestmark = pytest.mark.gpu
 
 @pytest.fixture(scope="module")
 def backend() -> GpuBackend:
-    return open_backend()
+    """All rounds of small proofs are computed there."""
+    backend = open_backend()
+    backend.short_length = 0
+    return backend
 
 
 @pytest.mark.parametrize("case", [*cases.all_cases(), *cases.on_device()], ids=lambda case: case.name)
@@ -40,8 +43,9 @@ def test_same_bytes_as_the_cpu(size: dict[str, Any], backend: GpuBackend, monkey
     assert forge(preset(**size)).proof == expected.proof
 
 
-def test_a_proof_at_full_security(backend: GpuBackend) -> None:
-    """The digits, a step of the demo's network: large tables, many passes, many blocks."""
+def test_a_proof_at_full_security(backend: GpuBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The digits, a step of the demo's network: large tables, many passes, many blocks; short tables on the host."""
+    monkeypatch.setattr(backend, "short_length", GpuBackend.short_length)
     from bench.demo import build
 
     job = build(4, "mse", lambda stage: None)

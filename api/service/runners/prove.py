@@ -19,7 +19,7 @@ from api.service.failures import failure
 from prover.backends.interface import Backend
 from prover.commitment import Blinding
 from prover.errors import InputInvalid
-from prover.exact import Integers
+from prover.exact import Integers, on_host
 from prover.model_io import load_state
 from prover.proving import prove as make_proof
 from prover.session import assemble
@@ -62,15 +62,15 @@ def _prove_rest(link: Link, statements: Sequence[Statement], finished: dict[int,
 
         link.stage("train")
         if segment in finished:
-            state, _ = train_on(p, state, inputs, targets, statement.batches(), count)
+            state, _ = train_on(p, state, inputs, targets, statement.batches(), count, backend.integers)
             continue
-        trace = train(p, state, inputs, targets, statement.batches(), count)
+        trace = train(p, state, inputs, targets, statement.batches(), count, backend.integers)
         blindings = blindings_of(openings, statement, segment, len(statements))
         proof, verdict = _prove(link, backend, statement, inputs, targets, trace, blindings)
         link.stage("publish")
         link.reserve(segment)
         link.publish(segment, proof, verdict)
-        finished[segment], state = hashlib.sha256(proof).hexdigest(), trace.final
+        finished[segment], state = hashlib.sha256(proof).hexdigest(), trace.final.moved(on_host)
 
 
 def _prove(
