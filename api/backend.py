@@ -13,7 +13,7 @@ import typer
 
 from prover.backends.interface import Backend
 from prover.errors import DeviceUnavailable, OutOfMemory
-from prover.plan import plan, steps_that_fit
+from prover.plan import plan_statement, steps_that_fit
 from verifier.statement import Statement
 
 from .console import UsageError, say
@@ -35,15 +35,23 @@ class Chosen:
         """OutOfMemory, before any work, when a proof does not fit the GPU; it names how many steps would."""
         if self.memory is None:
             return
-        parameters, samples = statement.parameters, statement.samples
-        needed = plan(parameters, samples).device_bytes
+        needed = plan_statement(statement).device_bytes
         if needed > self.memory:
-            fitting = steps_that_fit(parameters, samples, self.memory)
-            advice = f"train with --segment-steps {fitting}" if fitting else "no segment is small enough"
+            what, advice = self._advice(statement, self.memory)
             raise OutOfMemory(
-                f"a proof of {parameters.steps} steps needs about {needed >> 20} MiB on {self.name}, "
+                f"a proof of {what} needs about {needed >> 20} MiB on {self.name}, "
                 f"{self.memory >> 20} MiB may be used: {advice}, or use --backend cpu"
             )
+
+    @staticmethod
+    def _advice(statement: Statement, memory: int) -> tuple[str, str]:
+        """What a proof is about, and how one that fits comes about."""
+        parameters, samples = statement.parameters, statement.samples
+        if parameters.task != "training":
+            return f"{samples} samples", "take fewer samples at a time"
+        fitting = steps_that_fit(parameters, samples, memory)
+        advice = f"train with --segment-steps {fitting}" if fitting else "no segment is small enough"
+        return f"{parameters.steps} steps", advice
 
 
 def default_backend() -> Backend:

@@ -84,13 +84,18 @@ class Plan:
 
 
 def plan(parameters: Parameters, samples: int, minimum_security: int = 1) -> Plan:
-    """The plan of a run; ParametersUnsafe when its integers could wrap or its security falls short.
+    """The plan of a run; ParametersUnsafe when its integers could wrap or its security falls short."""
+    zero = bytes(32)
+    return plan_statement(Statement(parameters, samples, zero, zero, zero, zero, zero), minimum_security)
+
+
+def plan_statement(statement: Statement, minimum_security: int = 1) -> Plan:
+    """The plan of proving a statement of any task; errors as of `plan`.
 
     `proof_bytes` is an upper bound (joint paths share nodes by luck). Time and memory are estimates from
     counts.
     """
-    zero = bytes(32)
-    statement = Statement(parameters, samples, zero, zero, zero, zero, zero)
+    parameters = statement.parameters
     relation, shape = prepare(statement, minimum_security)
     row = 1 << parameters.row_bits
     elements = {g: row * sum(count for _, count in group_rows(relation, g)) for g in GROUPS}

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from prover.plan import Plan, plan_run
+from prover.plan import Plan, plan_run, plan_statement
 from prover.proving import prepare
 from verifier.check import DEFAULT_SECURITY, LEAST_SECURITY
 from verifier.parameters import parameters_document
@@ -31,6 +31,7 @@ from .figures import Bar
 from .subject import Part, Subject, Vouched
 
 _FIELD_BITS = 63
+_USES = {"accuracy": "Accuracy", "inference": "Inference", "model": "Weights"}
 
 
 def render(subject: Subject) -> str:
@@ -43,7 +44,8 @@ def render(subject: Subject) -> str:
     statements = [part.statement for part in subject.parts]
     whole = chains.whole(statements)
     claimed, unproven = sentences(whole, len(statements))
-    found = plan_run([s.parameters for s in statements], whole.samples)
+    training = whole.parameters.task == "training"
+    found = plan_run([s.parameters for s in statements], whole.samples) if training else plan_statement(whole)
     return environment().get_template("page.html.jinja").render(
         title=_title(whole),
         subject=subject,
@@ -92,7 +94,7 @@ def _title(s: Statement) -> str:
     layers = "-".join(map(str, s.parameters.widths))
     if s.parameters.task == "training":
         return f"Training of a {layers} network, {s.parameters.steps:,} steps"
-    return f"{s.parameters.task.replace('-', ' ').capitalize()} of a committed {layers} network"
+    return f"{_USES[s.parameters.task]} of a committed {layers} network"
 
 
 def _commands(subject: Subject, whole: Statement) -> list[str]:
@@ -103,6 +105,7 @@ def _commands(subject: Subject, whole: Statement) -> list[str]:
         files = "$(for s in segments/*; do echo $s/statement.json $s/proof.zkp; done)"
     options = "" if whole.parameters.security_bits >= DEFAULT_SECURITY else f" --security {LEAST_SECURITY}"
     options += "" if whole.parameters.zero_knowledge else " --transparent"
+    options += " --model weights_int.safetensors" if whole.file is not None else ""
     return [f"python -m verifier {files}{options} --expect-statement sha256:{last}"]
 
 
@@ -117,15 +120,25 @@ def _digests(subject: Subject) -> list[tuple[str, str, str]]:
     rows.append(("Parameters", last.parameters.digest(), "architecture, arithmetic and protocol, like a verifying key"))
     if not many and subject.parts[0].proof_digest:
         rows.append(("Proof file", subject.parts[0].proof_digest, "SHA-256 of proof.zkp"))
-    public = first.parameters.initial == "public-seed"
-    rows.append(("Data", first.data_root, "commitment to all samples"))
-    rows.append(("First state", first.initial_root, "the public seed" if public else "commitment to the first weights"))
-    if last.parameters.task == "training":
-        rows.append(("Last state", last.final_root, "commitment to the trained weights"))
-        chosen = first.nonce == bytes(32)
-        rows.append(("Nonce", first.nonce, "none was drawn: the prover may have chosen the batch order" if chosen
-                     else "drawn by the auditor after the commitments"))  # fmt: skip
+    if first.data_root != bytes(32):
+        rows.append(("Data", first.data_root, "commitment to all samples"))
+    rows += _states(first, last) if last.parameters.task == "training" else _model(last)
     return [(name, digest.hex(), note) for name, digest, note in rows]
+
+
+def _states(first: Statement, last: Statement) -> list[tuple[str, bytes, str]]:
+    public, chosen = first.parameters.initial == "public-seed", first.nonce == bytes(32)
+    return [
+        ("First state", first.initial_root, "the public seed" if public else "commitment to the first weights"),
+        ("Last state", last.final_root, "commitment to the trained weights"),
+        ("Nonce", first.nonce, "none was drawn: the prover may have chosen the batch order" if chosen
+         else "drawn by the auditor after the commitments"),
+    ]  # fmt: skip
+
+
+def _model(s: Statement) -> list[tuple[str, bytes, str]]:
+    rows = [("Model", s.initial_root, "commitment to the weights, with which the statement of their run ends")]
+    return rows if s.file is None else [*rows, ("Weights file", s.file, "SHA-256 of the file that holds them")]
 
 
 def _parameters(whole: Statement, statements: list[Statement]) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -141,11 +154,12 @@ def _parameters(whole: Statement, statements: list[Statement]) -> list[tuple[str
     ranges = [(name.replace("_", " "), f"{bits} bits" if bits else "none") for name, bits in document["ranges"].items()]
     scales = [(name.removesuffix("_bits"), f"2^-{bits}") for name, bits in document["fixed_point"].items()]
     protocol = [(name.replace("_", " "), _plain(value)) for name, value in document["protocol"].items()]
-    training = _training(whole) if p.task == "training" else _evaluation(whole)
-    return [
-        ("Network", network), ("Precision", scales), (p.task.capitalize(), training),
+    task = _training(whole) if p.task == "training" else _use(whole)
+    groups = [
+        ("Network", network), ("Precision", scales), (p.task.capitalize(), task),
         ("Ranges, proven", ranges), ("Protocol", protocol),
     ]  # fmt: skip
+    return [group for group in groups if group[1]]
 
 
 def _plain(value: object) -> str:
@@ -166,9 +180,17 @@ def _training(s: Statement) -> list[tuple[str, str]]:
     ]
 
 
-def _evaluation(s: Statement) -> list[tuple[str, str]]:
-    found = [("Samples committed", f"{s.samples:,}")]
-    return found if s.correct is None else [*found, ("Classified correctly", f"{s.correct:,}")]
+def _use(s: Statement) -> list[tuple[str, str]]:
+    """What a statement of an accuracy or an inference says of samples; an opened file has none."""
+    if s.inference is not None:
+        return [
+            ("Samples", f"{s.samples:,}"),
+            ("Inputs", "committed" if s.inference.inputs is None else "in the statement"),
+            ("Shown", "classes" if s.inference.outputs is None else "outputs"),
+        ]
+    if s.correct is not None:
+        return [("Samples committed", f"{s.samples:,}"), ("Classified correctly", f"{s.correct:,}")]
+    return []
 
 
 def _count(s: Statement) -> int:

@@ -9,13 +9,13 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from .artifacts import open_artifact, remove, require_artifact
+from .artifacts import in_use, open_artifact, remove, require_artifact
 from .errors import Conflict, KeyBurnt, NotFound, Unprocessable
 from .paging import page
-from .schema import Artifact, Context, JobRow, Use
+from .schema import Artifact, Context
 from .store import Store
 from .tenants import require_tenant
-from .views import QUEUED, RUNNING, ContextView, Page
+from .views import ContextView, Page
 
 _MAX_HEADER = 1 << 20
 
@@ -57,9 +57,7 @@ def delete_context(store: Store, tenant: str, context: str) -> None:
     """Removes a context and its artifact. NotFound; Conflict while a job that is not over uses it."""
     with store.database.write() as session:
         row = require_context(session, tenant, context)
-        query = select(JobRow.id).join(Use, Use.job == JobRow.id)
-        query = query.where(JobRow.tenant == tenant, Use.artifact == context, JobRow.status.in_((QUEUED, RUNNING)))
-        if session.scalars(query.limit(1)).first() is not None:
+        if in_use(session, tenant, context):
             raise Conflict(f"a job that is not over uses context {context}; cancel it first")
         session.delete(row)
         artifact = session.get(Artifact, (tenant, context))

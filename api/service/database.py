@@ -13,7 +13,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -37,6 +37,7 @@ class Database:
         if self.sqlite:
             _prepare_sqlite(self._engine)
         self._writer = self._engine.execution_options(writes=True)
+        self._beater = self._engine.execution_options(writes=True, durable=False)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Session]:
@@ -51,6 +52,14 @@ class Database:
         StorageUnavailable, DiskFull: nothing was written (or, if the connection broke at the very end, all of it).
         """
         with _translated(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextlib.contextmanager
+    def write_soon(self) -> Iterator[Session]:
+        """As `write`, but does not wait for the disk: all see it at once, a machine that loses power may forget it."""
+        with _translated(), Session(self._beater, expire_on_commit=False) as session, session.begin():
+            if not self.sqlite:
+                session.execute(text("set local synchronous_commit to off"))
             yield session
 
     def now(self, session: Session) -> float:
@@ -94,16 +103,20 @@ class Database:
 
 
 def _prepare_sqlite(engine: Engine) -> None:
-    """Write-ahead log, every commit on disk, foreign keys, and BEGIN IMMEDIATE for whoever will write."""
+    """Write-ahead log, commits on disk unless they need not be, foreign keys, BEGIN IMMEDIATE for who will write."""
 
     def connect(connection: Any, _: object) -> None:
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        for pragma in ("journal_mode=WAL", "foreign_keys=ON", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}").close()
 
     def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        options = connection.get_execution_options()
+        if options.get("writes", False):
+            connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if options.get('durable', True) else 'NORMAL'}")
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.exec_driver_sql("BEGIN")
 
     event.listen(engine, "connect", connect)
     event.listen(engine, "begin", begin)

@@ -122,3 +122,9 @@ class LeaseLost(ServiceError):
     """An attempt that is no longer the job's current one; nothing that it writes counts any more."""
 
     status, code = 409, "lease_lost"
+
+
+class CancelRequested(ServiceError):
+    """A job whose owner wants it ended: its attempt publishes and spends nothing more."""
+
+    status, code = 409, "cancel_requested"

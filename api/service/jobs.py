@@ -264,7 +264,8 @@ def counts(store: Store) -> dict[str, int]:
 
 
 def cancel_job(store: Store, tenant: str, job: str) -> JobView:
-    """Asks for a job's end: a queued one ends now, a running one soon, one that is over stays as it is. NotFound."""
+    """Asks for a job's end: a queued one is cancelled now, a running one soon and whatever it does until then, one that
+    is over stays as it is. NotFound."""
     from .leases import finalize
 
     with store.database.write() as session:

@@ -2,7 +2,7 @@
 
 The attempt number is the fencing token. It grows with every claim, and each write first checks, in its transaction,
 that the number is still the job's and the lease has not run out: a worker that was thought dead and comes back can
-change nothing and spend nothing.
+change nothing and spend nothing. Once the owner wants the job ended, an attempt can do no more than end it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from verifier.statement import Statement
 
 from .artifacts import in_use, remove
-from .errors import LeaseLost
+from .errors import CancelRequested, LeaseLost
 from .failures import Failure, failure
 from .jobs import add_event
 from .ledger import reserve
@@ -115,18 +115,29 @@ def held(session: Session, store: Store, lease: Lease) -> tuple[JobRow, float]:
     return row, now
 
 
+def _wanted(session: Session, store: Store, lease: Lease) -> tuple[JobRow, float]:
+    """As `held`; CancelRequested once the owner wants the job ended."""
+    row, now = held(session, store, lease)
+    if row.cancel_requested:
+        raise CancelRequested(f"job {lease.job} is to end")
+    return row, now
+
+
 def heartbeat(store: Store, lease: Lease) -> tuple[bool, float]:
-    """Extends the lease; whether the owner wants the job ended, and the seconds to its deadline. LeaseLost."""
-    with store.database.write() as session:
+    """Extends the lease; whether the owner wants the job ended, and the seconds to its deadline. LeaseLost.
+
+    It does not wait for the disk: a busy one might take longer than the lease lasts.
+    """
+    with store.database.write_soon() as session:
         row, now = held(session, store, lease)
         row.lease_until = now + store.settings.lease_seconds
         return row.cancel_requested, row.deadline - now
 
 
 def report(store: Store, lease: Lease, stage: str | None = None, done: int = 0, total: int = 0) -> None:
-    """Tells of a new stage, or of progress in it. LeaseLost."""
+    """Tells of a new stage, or of progress in it. LeaseLost, CancelRequested."""
     with store.database.write() as session:
-        row, now = held(session, store, lease)
+        row, now = _wanted(session, store, lease)
         row.progress_at, row.done, row.total = now, done, total
         if stage is not None:
             row.stage = stage[:80]
@@ -148,16 +159,16 @@ def finished_segments(store: Store, lease: Lease) -> dict[int, str]:
 
 
 def reserve_slots(store: Store, lease: Lease, segment: int, statement: Statement) -> dict[str, int]:
-    """Spends the openings of a segment's proof, durably. LeaseLost, BudgetExhausted."""
+    """Spends the openings of a segment's proof, durably. LeaseLost, CancelRequested, BudgetExhausted."""
     with store.database.write() as session:
-        row, now = held(session, store, lease)
+        row, now = _wanted(session, store, lease)
         return reserve(session, now, row, segment, statement, lease.payload["grants"])
 
 
 def take_nonce(store: Store, lease: Lease, nonce: str) -> bool:
-    """Whether this job is the one that answers a request of this nonce. LeaseLost."""
+    """Whether this job is the one that answers a request of this nonce. LeaseLost, CancelRequested."""
     with store.database.write() as session:
-        held(session, store, lease)
+        _wanted(session, store, lease)
         row = session.get(Nonce, (lease.tenant, nonce))
         if row is None:
             session.add(Nonce(tenant=lease.tenant, nonce=nonce, job=lease.job))
@@ -167,9 +178,9 @@ def take_nonce(store: Store, lease: Lease, nonce: str) -> bool:
 def publish_proof(
     store: Store, lease: Lease, segment: int, statement: str, made: Made, verdict: dict[str, Any]
 ) -> None:
-    """Makes a proof visible. LeaseLost: the blob is then nobody's, and is swept."""
+    """Makes a proof visible. LeaseLost, CancelRequested: the blob is then nobody's, and is swept."""
     with store.database.write() as session:
-        row, now = held(session, store, lease)
+        row, now = _wanted(session, store, lease)
         proof = Proof(
             tenant=lease.tenant,
             digest=made.digest,
@@ -196,9 +207,9 @@ def finish(
     reply: Made | None = None,
 ) -> None:
     """Ends the job well, and makes visible what comes with its end: the manifest of a chain, by digest, or the reply to
-    an encrypted request. LeaseLost: nothing is."""
+    an encrypted request. LeaseLost, CancelRequested: nothing is."""
     with store.database.write() as session:
-        row, now = held(session, store, lease)
+        row, now = _wanted(session, store, lease)
         if manifest is not None and session.get(RunRow, (lease.tenant, manifest[0])) is None:
             digest, text = manifest
             session.add(RunRow(tenant=lease.tenant, digest=digest, manifest=text, job=lease.job, created=now))
@@ -247,6 +258,9 @@ def release(store: Store, lease: Lease) -> None:
     """Gives a job back unharmed, since the worker stops: this attempt does not count. LeaseLost."""
     with store.database.write() as session:
         row, now = held(session, store, lease)
+        if row.cancel_requested:
+            finalize(session, now, row, CANCELLED)
+            return
         row.max_attempts += 1
         _requeue(session, now, row, now, failure("internal", row.stage, "the worker was stopped"))
 

@@ -13,7 +13,7 @@ from .proofs import require_proof
 from .schema import RunRow, Share
 from .statements import require_statement
 from .store import Store
-from .tenants import new_id, secret_hash
+from .tenants import new_id, secret_hash, split_token
 from .views import SharedView, ShareView
 
 _PREFIX = "zks"
@@ -57,10 +57,9 @@ def create_share(
 
 def open_share(store: Store, token: str) -> SharedView:
     """What a token opens. NotFound, in the same words whatever is wrong with it."""
-    parts = token.split("_")
-    name, secret = (parts[1], parts[2]) if len(parts) == 3 and parts[0] == _PREFIX else ("", "")
+    name, secret = split_token(_PREFIX, token)
     with store.database.read() as session:
-        row = session.get(Share, name[:80])
+        row = session.get(Share, name)
         now = store.database.now(session)
     same = hmac.compare_digest(row.secret_hash if row is not None else bytes(32), secret_hash(name, secret))
     if row is None or not same or row.revoked is not None or (row.expires is not None and row.expires <= now):

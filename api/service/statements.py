@@ -15,12 +15,13 @@ from verifier.errors import VerifierError
 from verifier.schedule import work
 from verifier.statement import Statement, parse_statement
 
+from .artifacts import in_use
 from .errors import Conflict, NotFound, Unprocessable
 from .paging import page
-from .schema import JobRow, StatementRow, Use
+from .schema import StatementRow
 from .store import Store
 from .tenants import require_tenant
-from .views import QUEUED, RUNNING, Page, StatementView
+from .views import Page, StatementView
 
 
 def put_statement(store: Store, tenant: str, text: bytes) -> StatementView:
@@ -68,9 +69,7 @@ def delete_statement(store: Store, tenant: str, digest: str) -> None:
     """NotFound; Conflict while a job that is not over is about it."""
     with store.database.write() as session:
         row = require_statement(session, tenant, digest)
-        query = select(JobRow.id).join(Use, Use.job == JobRow.id).where(JobRow.tenant == tenant)
-        query = query.where(Use.artifact == f"statement-{digest}", JobRow.status.in_((QUEUED, RUNNING)))
-        if session.scalars(query.limit(1)).first() is not None:
+        if in_use(session, tenant, f"statement-{digest}"):
             raise Conflict(f"a job that is not over is about statement {digest}; cancel it first")
         session.delete(row)
 

@@ -27,7 +27,7 @@ from verifier.statement import Statement, parse_statement
 from . import leases
 from .artifacts import open_artifact
 from .channel import Channel, Message, contents, in_memory, pair
-from .errors import DiskFull, LeaseLost, NotFound, ServiceError, StorageUnavailable
+from .errors import CancelRequested, DiskFull, LeaseLost, NotFound, ServiceError, StorageUnavailable
 from .failures import Failure, failure, failure_from, failure_of
 from .leases import Lease, Made
 from .logs import get_logger
@@ -69,6 +69,11 @@ class Attempt:
         except LeaseLost:
             self._end(LOST)
             outcome = None
+        except CancelRequested:
+            self._end(CANCELLED)
+            outcome = None
+        except ConnectionError:
+            outcome = self._died()
         except Exception as error:
             # Whatever a job's process says must not end the worker.
             self._log.warning("attempt failed", error=type(error).__name__)
@@ -148,8 +153,9 @@ class Attempt:
             cancelled, left = leases.heartbeat(self._store, self._lease)
         except LeaseLost:
             return now if not self._over.is_set() else held_until
-        except ServiceError as error:
-            self._log.warning("heartbeat failed", code=error.code)
+        except Exception as error:
+            # A watch that ended would leave the process unwatched.
+            self._log.warning("heartbeat failed", error=type(error).__name__)
             return held_until
         if cancelled:
             self._end(CANCELLED)
@@ -208,7 +214,7 @@ class Attempt:
     def _decided(self, action: Callable[[], None]) -> dict[str, Any]:
         try:
             action()
-        except (LeaseLost, StorageUnavailable):
+        except (LeaseLost, CancelRequested, StorageUnavailable):
             raise
         except ServiceError as error:
             return {"failure": failure_of(error).document()}
@@ -299,6 +305,8 @@ class Attempt:
             except LeaseLost:
                 self._log.info("lease lost")
                 return
+            except CancelRequested:
+                self._end(CANCELLED)
             except ServiceError as error:
                 self._log.warning("outcome not written", code=error.code)
                 if time.monotonic() > end:
@@ -307,13 +315,14 @@ class Attempt:
 
     def _write_outcome(self, outcome: Failure | Callable[[], None] | None) -> None:
         store, lease, ending = self._store, self._lease, self.ending
-        if callable(outcome) and ending != LOST:
+        if callable(outcome) and ending not in (LOST, CANCELLED):
             outcome()
             self._log.info("succeeded")
-        elif ending == LOST or outcome is None:
-            self._log.info("lease lost")
         elif ending == CANCELLED:
             leases.cancelled(store, lease)
+            self._log.info("cancelled")
+        elif ending == LOST or outcome is None:
+            self._log.info("lease lost")
         elif ending == STOPPED:
             leases.release(store, lease)
         elif not callable(outcome):

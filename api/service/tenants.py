@@ -181,16 +181,21 @@ def any_key(store: Store) -> bool:
 
 def authenticate(store: Store, text: str) -> Caller:
     """The owner of a key. Unauthorized, in the same words and time whatever is wrong with it."""
-    parts = text.split("_")
-    key, secret = (parts[1], parts[2]) if len(parts) == 3 and parts[0] == _PREFIX else ("", "")
+    key, secret = split_token(_PREFIX, text)
     with store.database.read() as session:
-        row = session.get(Key, key[:80])
+        row = session.get(Key, key)
         now = store.database.now(session)
     known = row.secret_hash if row is not None else bytes(32)
     same = hmac.compare_digest(known, secret_hash(key, secret))
     if row is None or not same or row.revoked is not None or (row.expires is not None and row.expires <= now):
         raise Unauthorized("no valid key: give zk_<id>_<secret> of a key that is neither expired nor revoked")
     return Caller(row.tenant, row.id, frozenset(row.scopes.split()))
+
+
+def split_token(prefix: str, text: str) -> tuple[str, str]:
+    """Name and secret of a token prefix_name_secret, the name cut to the length of a column; both empty for another."""
+    parts = text.split("_")
+    return (parts[1][:80], parts[2]) if len(parts) == 3 and parts[0] == prefix else ("", "")
 
 
 def secret_hash(name: str, secret: str) -> bytes:

@@ -54,6 +54,16 @@ def files(folder: Path) -> list[str]:
     return [str(folder / "statement.json"), str(folder / "proof.zkp")]
 
 
+def check_report(folder: Path, said: list[str], unsaid: list[str]) -> None:
+    """A report of a statement and its proof names the model, and nothing that such a statement does not have."""
+    page = folder.with_suffix(".html")
+    assert run(["report", *files(folder), "-o", str(page)]) == 0
+    text = page.read_text()
+    root = parse_statement((folder / "statement.json").read_bytes()).initial_root.hex()
+    assert [words for words in (root, *said) if words not in text] == []
+    assert [words for words in ("first weights", "0" * 64, *unsaid) if words in text] == []
+
+
 def test_outputs_of_public_inputs(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     samples, out = trained / "samples.csv", trained / "public"
     told = answered(capsys, "prove-inference", trained / "run", "--data", samples, "--public-inputs", "--out", out)
@@ -67,6 +77,7 @@ def test_outputs_of_public_inputs(trained: Path, capsys: pytest.CaptureFixture[s
     assert run(["verify", *files(out), "--security", "100"]) == 0
     shown = answered(capsys, "show", out / "statement.json")
     assert "whose inputs the statement lists" in shown["claim"][0]
+    check_report(out, ["Inference of a committed", "in the statement"], ["commitment to all samples"])
     assert not [line for line in shown["not_proven"] if "commitment: from" in line]
 
 
@@ -83,6 +94,7 @@ def test_classes_of_the_training_data(trained: Path, capsys: pytest.CaptureFixtu
     assert told["openings_left"]["data"] == 0
     assert run(["verify", *files(out), "--security", "100"]) == 0
     assert any("tie" in line for line in answered(capsys, "show", out / "statement.json")["not_proven"])
+    check_report(out, ["commitment to all samples", "classes"], ["Samples committed"])
     # The only opening of the data is spent.
     assert answered(capsys, *command, trained / "again", code=4)["error"]["code"] == "budget_exhausted"
     assert not (trained / "again").exists()
@@ -102,6 +114,8 @@ def test_the_holder_of_the_weights_checks_them(
     safetensors.numpy.save_file(arrays, other)
     assert answered(capsys, *check, "--model", other, code=5)["error"]["code"] == "not_expected"
     assert any(digest in line for line in answered(capsys, "show", opened / "statement.json")["claim"])
+    said = [f">{digest}<", "Weights of a committed", "--model weights_int.safetensors"]
+    check_report(opened, said, ["commitment to all samples", "Samples"])
 
 
 def slots(trained: Path) -> int:

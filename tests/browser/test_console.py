@@ -90,6 +90,18 @@ def secrets_at(url: str) -> set[str]:
         return {one["id"] for one in client.get("/v1/artifacts").json()["items"] if one["secret"]}
 
 
+def check_reopened(page: Page) -> None:
+    """Opened once more, a job that is over lists its events and is never shown as running."""
+    page.evaluate("""() => {
+      const state = document.getElementById("job-state");
+      window.states = [];
+      new MutationObserver(() => window.states.push(state.textContent)).observe(state, { childList: true });
+    }""")
+    page.locator("#jobs [data-act^=open-]").click()
+    expect(page.locator("#events li").last).to_contain_text("succeeded")
+    assert set(page.evaluate("window.states")) - {""} == {"succeeded"}
+
+
 def test_a_run_is_proven_watched_and_downloaded(tabs: Callable[[str], Tab], tmp_path: Path) -> None:
     run = trained(tmp_path, "--segment-steps", "2")
     with serving(tmp_path) as url:
@@ -102,6 +114,7 @@ def test_a_run_is_proven_watched_and_downloaded(tabs: Callable[[str], Tab], tmp_
         expect(page.locator("#job-state")).to_have_text("succeeded")
         expect(page.locator("#events")).to_contain_text("segment: 1")
         expect(page.locator("#jobs tr")).to_contain_text("succeeded")
+        check_reopened(page)
         files = []
         for name in ("000-statement.json", "000-proof.zkp", "001-statement.json", "001-proof.zkp"):
             with page.expect_download() as download:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,10 +24,11 @@ from prover.backends.gpu import GpuBackend
 from prover.backends.gpu_cupy import CupyDevice, describe, load_cupy
 from prover.backends.gpu_device import THREADS, kernel_names, kernel_source
 from prover.errors import DeviceLost, DeviceUnavailable, OutOfMemory
+from prover.evaluation import use_parameters
 from prover.plan import plan, steps_that_fit
 from prover.selftest import small_proof
 from tests.support import preset
-from verifier.statement import Statement
+from verifier.statement import Inference, Statement
 
 from .emulation import EmulatedDevice
 
@@ -203,6 +205,15 @@ def test_a_proof_that_does_not_fit_names_what_would() -> None:
         Chosen(cpu, "a device", 1).check(statement)
     Chosen(cpu, "a device", plan(p, 10).device_bytes).check(statement)
     Chosen(cpu, "cpu").check(statement)
+
+
+def test_samples_that_do_not_fit_are_to_be_fewer() -> None:
+    p = use_parameters(preset(widths=(40, 60, 3)), "inference", 10, {"input": 8, "activation": 8, "output": 8})
+    shown = Inference(outputs=((0, 0, 0),) * 10)
+    statement = replace(Statement(p, 10, *[bytes(32)] * 5), inference=shown)
+    with pytest.raises(OutOfMemory, match=r"10 samples .* fewer samples"):
+        Chosen(cpu, "a device", 1).check(statement)
+    Chosen(cpu, "a device", 1 << 40).check(statement)
 
 
 def test_nothing_imports_cupy_unless_asked() -> None:

@@ -69,11 +69,12 @@ def stages() -> dict[str, Stage]:
 
 
 STAGES = stages()
+LEFT_OUT = ("__pycache__", "*.pyc", "node_modules")
 
 
 def lay_out(stage: Stage, root: Path) -> dict[str, str]:
     """Copies into `root` what the image copies, without what .dockerignore keeps out; the image's environment there."""
-    ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+    ignored = shutil.ignore_patterns(*LEFT_OUT)
     for source, target in stage.copies:
         there = root / target.lstrip("/")
         if (ROOT / source).is_dir():
@@ -315,7 +316,7 @@ def test_no_image_runs_as_root():
 def test_the_build_context_is_a_list_of_what_images_copy():
     """Run folders hold secrets: nothing enters an image that is not named."""
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
-    assert lines[0] == "*" and {line for line in lines[1:] if line[0] != "!"} == {"**/__pycache__", "**/*.pyc"}
+    assert lines[0] == "*" and {line for line in lines[1:] if line[0] != "!"} == {f"**/{name}" for name in LEFT_OUT}
     allowed = {line[1:] for line in lines if line[0] == "!"}
     used = {source.split("/")[0] for stage in STAGES.values() for source, _ in stage.copies}
     assert used == allowed

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,11 @@ def environment(**more: str) -> dict[str, str]:
 class Serving:
     """A service in a process of its own; its address once it listens."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, settings: Mapping[str, str] | None = None) -> None:
         command = [*ZKGRAD, "serve", "--port", "0", "--data", str(folder / "data"), "--json", *options]
         self.log = (folder / "log").open("w+")
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, env=environment(), text=True)
+        variables = environment(**(settings or {}))
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, env=variables, text=True)
         line = self.process.stdout.readline()
         assert line, (folder / "log").read_text()
         self.url = json.loads(line)["url"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import itertools
 import os
 import shutil
 import socket
@@ -16,7 +17,10 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+import psycopg
+
 _BINARIES = "/usr/lib/postgresql/*/bin"
+_numbers = itertools.count()
 
 
 def free_port() -> int:
@@ -71,6 +75,21 @@ def s3() -> Iterator[str]:
     finally:
         server.kill()
         server.wait()
+
+
+def settings_on(database: str, objects: str) -> dict[str, str]:
+    """Settings with a fresh database of that server, and a prefix of the bucket that nobody has."""
+    name = f"zkgrad{next(_numbers)}"
+    with psycopg.connect(f"{database}/postgres", autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+    return {
+        "database": f"{database}/{name}",
+        "blobs": f"s3://zkgrad/{name}",
+        "s3_endpoint": objects,
+        "s3_access_key": "test",
+        "s3_secret_key": "hush-hush",
+        "s3_allow_http": "true",
+    }
 
 
 def _answers(address: str) -> bool:

@@ -23,7 +23,7 @@ from verifier import verify
 from .engine import payload, trained
 
 WORKERS = 2
-ATTEMPT_SECONDS = 7.0  # of processor time, a little more than an attempt that nobody interrupts takes
+ATTEMPT_SECONDS = 7.0  # of processor time, a little more than an attempt takes that nobody interrupts on two idle cores
 
 
 def descendants(pid: int) -> list[int]:
@@ -49,21 +49,40 @@ def processor_seconds(pid: int) -> float:
     return math.inf if fields[0] == "Z" else (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def kill_while_working(store, seed: int, kills: int, more: Callable[[], None]) -> Counter[str]:
-    """Kills, at random moments of jobs, a worker or its job's process; how often which. `more` submits another job."""
+def measured(store, more: Callable[[], None]) -> float:
+    """Processor time of an attempt on this machine as busy as it is: that of one job more, which is left alone."""
+    more()
+    seconds, worker = 0.0, spawn_worker(store.settings)
+    try:
+        while unfinished(store):
+            seconds = max([seconds, *filter(math.isfinite, map(processor_seconds, descendants(worker.pid)[:1]))])
+            time.sleep(0.05)
+    finally:
+        worker.kill()
+        worker.wait()
+    return seconds
+
+
+def kill_while_working(
+    store, seed: int, kills: int, at_once: int, more: Callable[[], None], seconds: float = ATTEMPT_SECONDS
+) -> Counter[str]:
+    """Kills a worker or its job's process, once an attempt has used between 0 and `seconds`; how often which.
+
+    `more` submits another job, whenever fewer than `at_once` are not over.
+    """
     rng, running, struck = random.Random(seed), [], Counter[str]()
     try:
         while struck.total() < kills:
             while len(running) < WORKERS:
                 running.append(spawn_worker(store.settings))
-            if not jobs.counts(store).keys() & {"queued", "running"}:
+            while unfinished(store) < at_once:
                 more()
             working = [(worker, child) for worker in running for child in descendants(worker.pid)[:1]]
             if not working:
                 time.sleep(0.05)
                 continue
             worker, child = rng.choice(working)
-            moment = rng.uniform(0, ATTEMPT_SECONDS)
+            moment = rng.uniform(0, seconds)
             while processor_seconds(child) < moment:
                 time.sleep(0.02)
             struck[strike(rng.choice(["worker", "job"]), worker, child, running)] += 1
@@ -104,10 +123,16 @@ def zombie(pid: int) -> bool:
         return True
 
 
+def unfinished(store) -> int:
+    """How many jobs are not over."""
+    counts = jobs.counts(store)
+    return counts.get("queued", 0) + counts.get("running", 0)
+
+
 def finish(store, running: list[subprocess.Popen[bytes]]) -> None:
     """Leaves the workers alone until all jobs are over."""
     end = time.monotonic() + 1800
-    while jobs.counts(store).keys() & {"queued", "running"}:
+    while unfinished(store):
         assert time.monotonic() < end, jobs.counts(store)
         while len(running) < WORKERS:
             running.append(spawn_worker(store.settings))
@@ -136,18 +161,21 @@ def check_all(store, tenant, asked, texts) -> None:
 
 @pytest.fixture
 def killing(make_store):
-    return make_store(lease_seconds=6, max_attempts=1000, poll_seconds=0.1)
+    """(store, tenant) in which a job is tried as often as it takes. The lease outlasts what a busy machine does not
+    give its workers; the job of a killed one waits for its end."""
+    return make_store(lease_seconds=10, max_attempts=1000, poll_seconds=0.1)
 
 
 class Queue:
-    """Submits jobs of a chain, as many as are asked for."""
+    """Submits jobs of a chain, as many as are asked for. A kill between paying for a proof and publishing it costs an
+    opening, and a job is granted enough for `attempts`."""
 
-    def __init__(self, store, tenant, chain) -> None:
-        self.store, self.tenant, self.chain = store, tenant, chain
+    def __init__(self, store, tenant, chain, attempts: int) -> None:
+        self.store, self.tenant, self.chain, self.attempts = store, tenant, chain, attempts
         self.asked: list[str] = []
 
     def __call__(self) -> None:
-        body = payload(self.store, self.tenant, self.chain, attempts=3)
+        body = payload(self.store, self.tenant, self.chain, self.attempts)
         self.asked.append(jobs.submit_job(self.store, self.tenant, "prove", body, route="/v1/prove")[0].id)
 
     def check(self) -> None:
@@ -157,8 +185,8 @@ class Queue:
 
 def test_a_few_kills(killing, chain):
     store, tenant = killing
-    queue = Queue(store, tenant, chain)
-    struck = kill_while_working(store, 1, 4, queue)
+    queue = Queue(store, tenant, chain, attempts=6)
+    struck = kill_while_working(store, 1, 4, 1, queue)
     assert struck.total() == 4
     queue.check()
 
@@ -167,7 +195,7 @@ def test_a_few_kills(killing, chain):
 def test_a_hundred_kills(killing, tmp_path):
     store, tenant = killing
     many = ("--segment-steps", "4", "--data-openings", "512", "--state-openings", "512")
-    queue = Queue(store, tenant, trained(tmp_path / "chain", *many))
-    struck = kill_while_working(store, 2, 110, queue)
+    queue = Queue(store, tenant, trained(tmp_path / "chain", *many), attempts=8)
+    struck = kill_while_working(store, 2, 100, WORKERS, queue, 1.1 * measured(store, queue))
     assert min(struck["worker"], struck["job"]) > 20
     queue.check()

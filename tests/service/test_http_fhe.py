@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 
@@ -33,14 +35,17 @@ def put(http, kind: str, data: bytes) -> str:
     return str(answer.json()["id"])
 
 
-def test_a_product_of_an_encrypted_matrix(server, http, tmp_path):
-    rng = np.random.default_rng(0)
-    x, w = rng.uniform(-1, 1, (4, 8)), rng.uniform(-1, 1, (8, 3))
-    plan = fhe.plan("bi,ij->bj", {"x": fhe.Encrypted((4, 8), 1.0), "w": fhe.Plain((8, 3), 1.0)})
-    owner = fhe.Client.for_plans([plan])
-    request, data = ask(owner, plan, owner.encrypt(plan, x=x))
-    np.save(tmp_path / "w.npy", w)
+def npy(values: np.ndarray) -> bytes:
+    """The bytes of a .npy file."""
+    file = io.BytesIO()
+    np.save(file, values)
+    return file.getvalue()
 
+
+def evaluate(server, http, route: str, plan: fhe.Plan, plain, **encrypted) -> tuple[np.ndarray, str]:
+    """What a plan gives on operands that the server sees encrypted, but for `plain`; and the context it was sent."""
+    owner = fhe.Client.for_plans([plan])
+    request, data = ask(owner, plan, owner.encrypt(plan, **encrypted))
     made = http.post("/v1/contexts", json={"artifact": put(http, "context", owner.server_bundle())})
     assert made.status_code == 201, made.text
     context = made.json()["id"]
@@ -49,18 +54,37 @@ def test_a_product_of_an_encrypted_matrix(server, http, tmp_path):
         "context": context,
         "plan": {**plan.document(), "digest": plan.digest},
         "request": put(http, "request", data),
-        "plain": {"w": put(http, "plain", (tmp_path / "w.npy").read_bytes())},
+        "plain": {name: put(http, "plain", npy(values)) for name, values in plain.items()},
     }
-    job = http.post("/v1/fhe/einsum", json=payload, headers={"idempotency-key": "product"})
+    job = http.post(route, json=payload, headers={"idempotency-key": plan.digest})
     assert job.status_code == 202, job.text
     with Client(server.url) as client:
         result = client.job(job.json()["id"]).wait()
     reply = http.get(f"/v1/artifacts/{result['reply']}").content
-    found = accept(owner, plan, request, bytes.fromhex(result["server"]), reply)
+    return accept(owner, plan, request, bytes.fromhex(result["server"]), reply), context
+
+
+def test_a_product_of_an_encrypted_matrix(server, http):
+    rng = np.random.default_rng(0)
+    x, w = rng.uniform(-1, 1, (4, 8)), rng.uniform(-1, 1, (8, 3))
+    plan = fhe.plan("bi,ij->bj", {"x": fhe.Encrypted((4, 8), 1.0), "w": fhe.Plain((8, 3), 1.0)})
+    found, context = evaluate(server, http, "/v1/fhe/einsum", plan, {"w": w}, x=x)
     assert np.abs(found - x @ w).max() <= plan.error
     problem(http.delete(f"/v1/artifacts/{context}"), 409, "conflict")
     assert http.delete(f"/v1/contexts/{context}").status_code == 204
     problem(http.get(f"/v1/artifacts/{context}"), 404, "not_found")
+
+
+def test_a_program_of_several_steps(server, http):
+    """Two products with a square between them, on an encrypted matrix and an encrypted vector."""
+    rng = np.random.default_rng(1)
+    x, v, w = rng.uniform(-1, 1, (2, 4)), rng.uniform(-1, 1, 3), rng.uniform(-0.5, 0.5, (4, 3))
+    program = fhe.Program()
+    hidden = program.einsum("bi,ij->bj", program.encrypted("x", x.shape, 1.0), program.plain("w", w.shape, 0.5))
+    squared = program.multiply(hidden, hidden)
+    plan = program.plan(program.einsum("bj,j->b", squared, program.encrypted("v", v.shape, 1.0)))
+    found, _ = evaluate(server, http, "/v1/fhe/program", plan, {"w": w}, x=x, v=v)
+    assert np.abs(found - (x @ w) ** 2 @ v).max() <= plan.error
 
 
 def test_a_secret_key_file_is_deleted_and_called_burnt(http, tmp_path):

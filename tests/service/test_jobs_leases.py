@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from sqlalchemy import text
 
 from api.service import artifacts, jobs, leases, proofs
-from api.service.errors import BudgetExhausted, LeaseLost, NotFound
+from api.service.errors import BudgetExhausted, CancelRequested, LeaseLost, NotFound
 from api.service.failures import failure
 from api.service.leases import Made
 from api.service.schema import JobRow, Slot
@@ -86,6 +87,16 @@ def test_a_lease_that_ran_out_is_lost_even_if_nobody_else_took_it(held):
     clock.now += 10
     with pytest.raises(LeaseLost):
         leases.heartbeat(store, lease)
+
+
+def test_a_lease_is_kept_without_waiting_for_the_disk(opened):
+    """Nothing else is: whatever is acknowledged or spent must survive a loss of power."""
+    database = opened[0].database
+    question = "pragma synchronous" if database.sqlite else "show synchronous_commit"
+    on_disk, soon = (2, 1) if database.sqlite else ("on", "off")
+    for transaction, wanted in ((database.write, on_disk), (database.write_soon, soon), (database.write, on_disk)):
+        with transaction() as session:
+            assert session.scalar(text(question)) == wanted
 
 
 def test_slots_are_spent_once_and_for_good(held):
@@ -180,6 +191,40 @@ def test_deadlines_and_wishes_to_end_are_heeded_when_a_worker_is_gone(held):
     seen = {job: jobs.get_job(store, tenant, job) for job in (late, ended, other)}
     assert seen[ended].status == "cancelled"
     assert [seen[job].failure["code"] for job in (late, other)] == ["deadline", "deadline"]
+
+
+def test_a_job_that_is_to_end_publishes_and_spends_nothing_more(held):
+    store, tenant, _, run = held
+    job = submit(store, tenant, run).id
+    lease = leases.claim(store, "a")
+    jobs.cancel_job(store, tenant, job)
+    assert leases.heartbeat(store, lease)[0] is True
+    for write in (
+        lambda: leases.report(store, lease, "stage"),
+        lambda: leases.reserve_slots(store, lease, 0, statement_of(run)),
+        lambda: leases.publish_proof(store, lease, 0, "0" * 64, Made("attempts/x", 1, "0" * 64), {}),
+        lambda: leases.take_nonce(store, lease, "00"),
+        lambda: leases.finish(store, lease, {}),
+    ):
+        with pytest.raises(CancelRequested):
+            write()
+    assert spent(store) == [] and proofs.list_proofs(store, tenant).items == ()
+    assert jobs.get_job(store, tenant, job).status == "running"
+
+
+@pytest.mark.parametrize("ending", ["cancelled", "fail", "release"])
+def test_however_an_attempt_ends_the_owners_wish_counts(held, ending):
+    store, tenant, _, run = held
+    job = submit(store, tenant, run).id
+    lease = leases.claim(store, "a")
+    jobs.cancel_job(store, tenant, job)
+    {
+        "cancelled": lambda: leases.cancelled(store, lease),
+        "fail": lambda: leases.fail(store, lease, failure("internal")),
+        "release": lambda: leases.release(store, lease),
+    }[ending]()
+    seen = jobs.get_job(store, tenant, job)
+    assert (seen.status, seen.failure, seen.result) == ("cancelled", None, None)
 
 
 def test_a_worker_takes_only_jobs_for_its_device(held):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from concurrent.futures import ThreadPoolExecutor
 
-import psycopg
 import pytest
 
 from api.service import artifacts, jobs, leases, uploads
@@ -14,13 +12,12 @@ from api.service.schema import Slot
 
 from . import test_jobs_leases, test_jobs_submit, test_store_uploads
 from .engine import fresh, payload, submit
-from .services import postgres, s3
+from .services import postgres, s3, settings_on
 from .test_faults_kills import killing, test_a_few_kills  # noqa: F401
 from .test_jobs_leases import held, statement_of  # noqa: F401
 from .test_worker_prove import test_a_submitted_run_is_proven_and_verified_and_its_openings_are_gone  # noqa: F401
 
 pytestmark = pytest.mark.services
-_numbers = itertools.count()
 
 
 def _again(module, *names: str) -> None:
@@ -59,18 +56,7 @@ def make_store(tmp_path, database_server, object_server):
     made = []
 
     def make(**changes):
-        name = f"zkgrad{next(_numbers)}"
-        with psycopg.connect(f"{database_server}/postgres", autocommit=True) as connection:
-            connection.execute(f"create database {name}")
-        services = {
-            "database": f"{database_server}/{name}",
-            "blobs": f"s3://zkgrad/{name}",
-            "s3_endpoint": object_server,
-            "s3_access_key": "test",
-            "s3_secret_key": "test",
-            "s3_allow_http": True,
-        }
-        made.append(fresh(tmp_path / name, **services, **changes))
+        made.append(fresh(tmp_path / f"store{len(made)}", **settings_on(database_server, object_server), **changes))
         return made[-1]
 
     yield make

@@ -121,6 +121,29 @@ def test_a_chain_goes_on_at_its_last_finished_segment(opened, chain, monkeypatch
     assert not bad["valid"] and bad["segment"] == 0
 
 
+@pytest.mark.parametrize(("moment", "made"), [("stage", 0), ("reserve", 0), ("proof", 1)])
+def test_a_job_that_is_cancelled_while_it_runs_never_succeeds(opened, run, monkeypatch, moment, made):
+    """Not even if nothing but its end is left to be done; a proof that is published by then stays, and is paid for."""
+    store, tenant = opened
+    body = payload(store, tenant, run)
+    asked = jobs.submit_job(store, tenant, "prove", body, route="/v1/prove")[0]
+    plain = Attempt._answer
+
+    def answer(attempt, channel, message):
+        plain(attempt, channel, message)
+        if message.body["op"] == moment:
+            jobs.cancel_job(store, tenant, asked.id)
+
+    monkeypatch.setattr(Attempt, "_answer", answer)
+    work(store)
+    seen = jobs.get_job(store, tenant, asked.id)
+    assert (seen.status, seen.failure, seen.result) == ("cancelled", None, None)
+    assert len(proofs.list_proofs(store, tenant, job=asked.id).items) == made
+    check_ledger(store)
+    with pytest.raises(NotFound):
+        artifacts.get_artifact(store, tenant, body["openings"])
+
+
 def altered(store, tenant, body, run: Path, kind: str, change) -> dict:
     """The payload with one artifact whose arrays were changed."""
     path = run / f"{kind}.safetensors"

@@ -181,7 +181,8 @@ def _register_ending(app: FastAPI) -> None:
         responses=responses(*WRITE, "not_found", "too_large"),
     )
     def cancel_job(job: Id, store: StoreOf, caller: Writer) -> JobView:
-        """A queued job ends at once, a running one soon; one that is over stays as it is."""
+        """A queued job ends at once, a running one soon, and never as succeeded; one that is over stays as it is.
+        Proofs that were published before stay too."""
         return jobs.cancel_job(store, caller.tenant, job)
 
     @app.delete(

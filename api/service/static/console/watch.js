@@ -37,6 +37,7 @@ export async function openJob(number, changed) {
       for await (const event of events(number, seen, mine.signal)) {
         seen = event.number;
         list(event);
+        if (event.number <= job.last_event) continue; // what it led to is shown already
         if (event.type === "stage") progress(event.data.name, null);
         else if (event.type === "progress") progress(null, event.data);
         else show(await json("GET", `/v1/jobs/${number}`));
