@@ -137,7 +137,7 @@ def _asking(verb: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(verb)
     def command(**given: Any) -> None:
-        verb({name: given.pop(name) for name in shared}, **given)
+        verb({name: given.pop(name, parameter.default) for name, parameter in shared.items()}, **given)
 
     parameters = [*shared.values(), *own]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -140,7 +140,7 @@ def test_a_run_on_real_targets(cli, tmp_path):
                  "--steps", "64", "--lr", "0.25", "--security", "100", "--out", tmp_path / "run", "--json")  # fmt: skip
     assert cli(*arguments) == 0
     error = cli.json()["training_mean_squared_error"]
-    assert error["after"] < 0.2 * error["before"] and error["after"] < 0.1 * (y**2).mean()
+    assert error["after"] < 0.2 * error["before"] and error["after"] < 0.2 * (y**2).mean()
     assert cli("check", tmp_path / "run") == 0 and cli("prove", tmp_path / "run") == 0
     assert cli("verify", tmp_path / "run", "--security", "100") == 0
     assert cli("evaluate", tmp_path / "run", "--data", tmp_path / "data.npz", "--json") == 0
