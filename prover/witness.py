@@ -153,9 +153,9 @@ def batch_integers(trace: Trace, relation: Relation) -> dict[str, Integers]:
 
 def _norm_of(trace: Trace, tensor: str) -> Integers:
     """The tensor [T, B, d] whose norms are committed."""
-    kind, layer = tensor.rstrip("0123456789"), int(tensor.lstrip("YGActgrd"))
+    kind = tensor.rstrip("0123456789")
     found = {"Y": trace.Y, "act": trace.A[1:], "GA": [trace.GA[0], *trace.GA], "grad": trace.G}
-    return found[kind][layer]
+    return found[kind][int(tensor[len(kind) :])]
 
 
 def slope_integers(flat: Mapping[str, Integers], relation: Relation) -> dict[str, Integers]:

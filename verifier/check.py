@@ -11,7 +11,9 @@ from .channel import ReadingChannel
 from .commitment import code_of, group_rows
 from .display import Sheet
 from .errors import MalformedProof, ParametersUnsafe, StatementMismatch
+from .norms import stated
 from .opening import check_file, with_file
+from .parameters import Parameters
 from .proof import decode_proof
 from .protocol import converse
 from .relation import GROUPS, Relation
@@ -44,9 +46,14 @@ class Verdict:
     def sheet(self) -> Sheet:
         """The verdict for people."""
         s, p = self.statement, self.statement.parameters
-        steps = f"steps {p.first_step + 1} to {p.first_step + p.steps}, batches of {p.batch}, loss {p.loss}"
+        claims = {
+            "training": f"steps {p.first_step + 1} to {p.first_step + p.steps}, batches of {p.batch}, loss {p.loss}",
+            "accuracy": f"{s.correct} of {s.samples} samples classified correctly",
+            "inference": f"what the committed model gives for {s.samples} samples",
+            "model": "the committed model is the one of the file",
+        }
         rows = [
-            ("claim", steps if p.task == "training" else f"{s.correct} of {s.samples} samples classified correctly"),
+            ("claim", claims[p.task]),
             ("network", "-".join(map(str, p.widths))),
             ("samples", f"{s.samples:,}"),
             ("security", f"2^-{self.security_bits:.1f}"),
@@ -125,6 +132,7 @@ def verify_relation(
     check_bounds(parameters)
     weights = check_file(claim, model)
     relation = relation_of(claim)
+    _check_norms(parameters, relation)
     body = decode_proof(proof, digest)
     _check_size(claim, relation, len(body))
     shape = shape_of(claim, relation)
@@ -138,6 +146,14 @@ def verify_relation(
     converse(channel, claim, relation, shape.code, shape.pads)
     channel.close()
     return Verdict(claim, digest, parameters.digest(), shape.error, parameters.zero_knowledge)
+
+
+def _check_norms(parameters: Parameters, relation: Relation) -> None:
+    """Bounds trust the ranges of norms, so that a relation of the caller's has to claim them."""
+    claimed = {(norm.tensor, norm.rows, norm.width) for norm in relation.norms}
+    for _, *norm in stated(parameters):
+        if tuple(norm) not in claimed:
+            raise ParametersUnsafe(f"the statement has ranges of norms, and the relation no claim on that of {norm[0]}")
 
 
 def _check_size(claim: Statement, relation: Relation, length: int) -> None:

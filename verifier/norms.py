@@ -12,6 +12,7 @@ They cost one value a neuron, or one a sample, where the tensor itself has one a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isqrt
 
@@ -26,18 +27,25 @@ def norms(build: Builder) -> None:
     ReLU's activation is Y or zero and its gradient GA or zero, so that their norms are at most those of Y and GA. The
     gradients of the first layer go back no further: rows of theirs need none.
     """
-    p = build.p
-    for l in range(p.layers - 1):
-        forward, backward = (f"Y{l}", f"GA{l + 1}") if p.activation == "relu" else (f"act{l}", f"grad{l}")
-        for kind, axis, tensor, width in (
-            ("norm", build.f[l + 1], forward, p.activation_norm_width),
-            ("norm", build.f[l + 1], backward, p.gradient_norm_width),
-            ("row-norm", build.b, forward, p.activation_row_norm_width),
-            ("row-norm", build.b, backward, p.gradient_row_norm_width if l else 0),
+    for layer, tensor, rows, width in stated(build.p):
+        kind, axis = ("row-norm", build.b) if rows else ("norm", build.f[layer + 1])
+        form = build.limbs(f"{kind}.{tensor}", "witness", width, (build.t, axis), checked=True)
+        build.norms.append(Norm(f"{kind}:{tensor}", tensor, form, rows, width))
+
+
+def stated(p: Parameters) -> Iterator[tuple[int, str, bool, int]]:
+    """Hidden layer, tensor, whether it is of rows, and bits of every norm that the parameters have a range of."""
+    for layer in range(p.layers - 1):
+        relu = p.activation == "relu"
+        forward, backward = (f"Y{layer}", f"GA{layer + 1}") if relu else (f"act{layer}", f"grad{layer}")
+        for tensor, rows, width in (
+            (forward, False, p.activation_norm_width),
+            (backward, False, p.gradient_norm_width),
+            (forward, True, p.activation_row_norm_width),
+            (backward, True, p.gradient_row_norm_width if layer else 0),
         ):
             if width:
-                form = build.limbs(f"{kind}.{tensor}", "witness", width, (build.t, axis), checked=True)
-                build.norms.append(Norm(f"{kind}:{tensor}", tensor, form, axis.kind == "b", width))
+                yield layer, tensor, rows, width
 
 
 @dataclass(frozen=True)

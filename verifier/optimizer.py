@@ -18,10 +18,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from .errors import ParametersUnsafe
 from .parameters import BILLION, Parameters
 
 _PRECISION = 96
 _ONE = 1 << _PRECISION
+_LARGEST = 1 << (_PRECISION + 64)  # a coefficient of 2^64 lets weights wrap around, whatever their range
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,10 @@ class Coefficients:
 
 @lru_cache(maxsize=8)
 def coefficients(p: Parameters) -> Coefficients:
-    """The coefficients of a run: O(T^2) multiplications, O(T) where the learning rate is constant."""
+    """The coefficients of a run: O(T^2) multiplications, O(T) where the learning rate is constant.
+
+    ParametersUnsafe when one passes 2^64: a statement could make them grow by many bits a step.
+    """
     states, from_state = _source(p, 0, _ONE << p.state_shift, 0, 0)
     velocities, from_velocity = _source(p, 0, 0, _ONE, 0)
     columns = [_source(p, 0, 0, 0, _ONE)] if len(p.rates) == 1 else [_source(p, t, 0, 0, _ONE) for t in range(p.steps)]
@@ -67,6 +72,12 @@ def _source(p: Parameters, first: int, w: int, v: int, gradient: int) -> tuple[l
         v = (momentum * v >> _PRECISION) + h
         w -= p.rate(step) * (h + (momentum * v >> _PRECISION) if p.nesterov else v)
         gradient = 0
+        if max(abs(w), abs(v)) >= _LARGEST:
+            raise ParametersUnsafe(
+                f"step {p.first_step + step}: with momentum {p.momentum / BILLION:g} and weight decay "
+                f"{p.weight_decay / BILLION:g} a coefficient of the optimiser passes 2^64, and weights could wrap "
+                "around the field: lower the learning rate or the decay"
+            )
         weights.append(w)
         velocities.append(v)
     return weights, velocities

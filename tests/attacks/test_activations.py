@@ -221,6 +221,25 @@ def test_the_statement_names_activation_and_bias() -> None:
             parse_statement(text.replace(old, new))
 
 
+NORMS = of(
+    widths=(5, 7, 6, 3), activation_norm_width=12, gradient_norm_width=12, activation_row_norm_width=12,
+    gradient_row_norm_width=12,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("activation", ["silu", "leaky-relu"])
+def test_norms_are_of_activations_and_gradients(activation: str) -> None:
+    """With an activation from a table the norms are of what it gives, not of what goes in."""
+    p = dataclasses.replace(NORMS, activation=activation)
+    make(p).verify()
+    for norm in ("norm.act0", "norm.grad1", "row-norm.act0", "row-norm.act1", "row-norm.grad1"):
+        def more(ints: Ints, norm: str = norm) -> None:
+            ints[f"{norm}.0"][0] += 1
+
+        with pytest.raises(RejectedProof):
+            make(p, more).verify()
+
+
 def test_bounds_cover_the_new_integers() -> None:
     smooth, plain = integer_bounds(TINY), integer_bounds(of(activation="relu"))
     assert set(smooth) - set(plain) == {"slope products of layer 1"}

@@ -15,11 +15,13 @@ from tests.attacks.test_claim_removal import attack, claims_of
 from tests.simulate import Arrays
 from tests.support import DEEP, PRESET, ZERO, forge, preset
 from tests.truth import is_true
-from verifier import MalformedStatement
+from verifier import MalformedStatement, ParametersUnsafe
+from verifier.check import verify_relation
 from verifier.norms import activations, changes, gradients
+from verifier.relation import Norm, Relation
 from verifier.statement import Parameters, Statement, parse_statement
 from verifier.statement import replace as restated
-from verifier.training import integer_bounds
+from verifier.training import integer_bounds, training_relation
 
 NORMS = preset(activation_norm_width=12, gradient_norm_width=12)
 DEEP_NORMS = replace(DEEP, activation_norm_width=12, gradient_norm_width=12)
@@ -41,6 +43,21 @@ def test_honest_runs_are_accepted(name: str) -> None:
     honest = forge(RUNS[name])
     assert is_true(honest)
     honest.verify()
+
+
+def test_ranges_of_norms_that_a_relation_does_not_claim() -> None:
+    """Bounds would trust them."""
+    honest = forge(RUNS["both"])
+    text = honest.job.statement
+    verify_relation(text, training_relation, honest.proof, minimum_security=1, allow_transparent=True)
+    norms = training_relation(text).norms
+    assert len(norms) == 7
+    for left_out in norms:
+        def fewer(statement: Statement, left_out: Norm = left_out) -> Relation:
+            return replace(training_relation(statement), norms=tuple(norm for norm in norms if norm != left_out))
+
+        with pytest.raises(ParametersUnsafe, match=f"no claim on that of {left_out.tensor}"):
+            verify_relation(text, fewer, honest.proof, minimum_security=1, allow_transparent=True)
 
 
 def _all_zero(norm: str) -> Any:

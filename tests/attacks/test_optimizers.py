@@ -235,6 +235,13 @@ def test_bounds_follow_the_coefficients() -> None:
         check_bounds(wide)
 
 
+@pytest.mark.parametrize("rates", [(1 << 20,), tuple(range((1 << 20) - 2048, 1 << 20))])
+def test_a_statement_cannot_make_coefficients_grow(rates: tuple[int, ...]) -> None:
+    """Of thirty bits a step they would keep a verifier busy for minutes, before it has looked at the proof."""
+    with pytest.raises(ParametersUnsafe, match=r"step [0-3]: .* passes 2\^64"):
+        check_bounds(preset(weight_decay=10**9, kernel_bits=6, steps=2048, rate_bits=0, rates=rates))
+
+
 def test_a_fresh_run_has_no_velocity_to_choose() -> None:
     """Its first velocity is zero by definition: nothing is committed that a prover could fill in."""
     draft = Statement(MOMENTUM, 20, ZERO, ZERO, ZERO, ZERO, ZERO)
