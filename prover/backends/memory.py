@@ -17,8 +17,8 @@ from prover.backends.interface import Table
 
 # Smaller arrays are left to the allocator, which keeps their memory by itself.
 _SMALLEST = 1 << 16
-# Half of the machine's memory.
-_KEPT_AT_MOST = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+# Three eighths of the machine's memory.
+_KEPT_AT_MOST = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 8
 # A block serves requests of more than this part of its size, so that small tables do not take the place of large ones.
 _SMALLEST_SHARE = 2
 
