@@ -138,7 +138,8 @@ def digests_kernel(head, first, second, start_state, order, out, start, stop):
     messages = np.zeros((2, padded), np.uint8)
     state = np.empty((2, 8), np.uint32)
     for k in range(2):
-        messages[k, :a] = head
+        for j in range(a):
+            messages[k, j] = head[j]
         messages[k, size] = 0x80
         for j in range(8):
             messages[k, padded - 1 - j] = ((8 * size) >> (8 * j)) & 0xFF
@@ -147,7 +148,8 @@ def digests_kernel(head, first, second, start_state, order, out, start, stop):
             row = min(i + k, stop - 1)
             _copy(messages, k * padded + a, first, row)
             _copy(messages, k * padded + a + b, second, row)
-            state[k] = start_state
+            for j in range(8):
+                state[k, j] = start_state[j]
         for at in range(0, padded, _BLOCK):
             _compress_two(state, messages, at, padded + at)
         for k in range(min(2, stop - i)):
