@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from verifier.check import MAX_SCHEDULE
 from verifier.errors import ParametersUnsafe
-from verifier.parameters import BILLION, COLUMN_NORMS, ROW_NORMS
+from verifier.parameters import BILLION, COLUMN_NORMS, NORMS, ROW_NORMS
 from verifier.schedule import batches, work
 from verifier.security import check_security, shape_of
 from verifier.statement import Parameters, Statement
@@ -230,7 +230,7 @@ def choose_parameters(
         widths["target_width"] = bits_needed(int(targets.min()), int(targets.max()))
         if widths["target_width"] > min(16, draft.table_bits):
             raise OutOfRange(f"targets need {widths['target_width']} bits; scale them down")
-    for name in COLUMN_NORMS + ROW_NORMS:  # not signed: the bit of the sign is the spare one
+    for name in NORMS:  # not signed: the bit of the sign is the spare one
         if name.removesuffix("_width") in observed.ranges:
             widths[name] = observed.width(name.removesuffix("_width"))
     return dataclasses.replace(draft, **widths), observed
@@ -250,7 +250,7 @@ def check_schedule(parameters: Parameters, samples: int) -> None:
 def norm_choices(p: Parameters) -> list[Parameters]:
     """The same run with fewer claims on norms: with none, those of columns, those of rows, and all that it has."""
     found = []
-    for names in (COLUMN_NORMS + ROW_NORMS, ROW_NORMS, COLUMN_NORMS, ()):
+    for names in (NORMS, ROW_NORMS, COLUMN_NORMS, ()):
         changes: dict[str, Any] = dict.fromkeys(names, 0)
         found.append(dataclasses.replace(p, **changes))
     return list(dict.fromkeys(found))

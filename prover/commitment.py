@@ -53,11 +53,10 @@ def stack_rows(
 ) -> Table:
     """The rows of a group, F[R + spare, N], tensors padded to whole rows; spare rows are not initialised."""
     counts, size = group_rows(relation, group), 1 << relation.parameters.row_bits
-    out, first = backend.empty(sum(count for _, count in counts) + spare, size), 0
-    for name, count in counts:
-        own = out[first : first + count].reshape(-1)
+    out = backend.empty(sum(count for _, count in counts) + spare, size)
+    for name, rows in _by_tensor(relation, group, out):
+        own = rows.reshape(-1)
         own[: tensors[name].size], own[tensors[name].size :] = tensors[name], 0
-        first += count
     return out
 
 
@@ -116,7 +115,7 @@ def prove_value(
 ) -> Script[None]:
     """Twin of the end of `verifier.merge.check` and of `verifier.commitment.check_value`."""
     column = point[len(point) - code.row_bits :]
-    folded = dict(_fold_rows(backend, relation, groups, point))
+    folded = _fold_rows(backend, relation, groups, point)
     eq = backend.eq_table(column)
     values = dict(zip(folded, backend.each(lambda row: Ext(backend.inner(row, eq)), [*folded.values()]), strict=True))
     known: set[str] = set()
@@ -141,7 +140,7 @@ def _row_table(backend: Backend, relation: Relation, name: str, point: Sequence[
 
 def _fold_rows(
     backend: Backend, relation: Relation, groups: Mapping[str, Committed], point: Sequence[Ext]
-) -> list[tuple[str, Table]]:
+) -> dict[str, Table]:
     """Each tensor with its rows combined by eq at the row coordinates of the point: K[3, N]."""
 
     def fold(entry: tuple[str, Table]) -> tuple[str, Table]:
@@ -149,7 +148,7 @@ def _fold_rows(
         return name, backend.combine_rows(_row_table(backend, relation, name, point), rows)
 
     tensors = [entry for group in _present(groups) for entry in _by_tensor(relation, group, groups[group].rows)]
-    return backend.each(fold, tensors)
+    return dict(backend.each(fold, tensors))
 
 
 def _present(groups: Mapping[str, Committed]) -> list[str]:
@@ -186,4 +185,3 @@ def _combined_row(
             share = backend.combine_rows(backend.scale(_row_table(backend, relation, name, point), scale[name]), own)
             blinds[:, : share.shape[1]] = backend.add(blinds[:, : share.shape[1]], share)
     return backend.coefficients_natural(backend.interpolate(values), blinds)
-

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from verifier.parameters import COLUMN_NORMS, ROW_NORMS
+from verifier.parameters import NORMS
 from verifier.relation import Relation
 from verifier.security import Shape
 from verifier.statement import Parameters, Statement
@@ -30,7 +30,7 @@ def use_parameters(trained: Parameters, task: str, samples: int, widths: dict[st
 
     `widths` are bits of inputs, activations and outputs. The code and the budgets stay: the model's commitment is used.
     """
-    norms: dict[str, Any] = dict.fromkeys(COLUMN_NORMS + ROW_NORMS, 0)
+    norms: dict[str, Any] = dict.fromkeys(NORMS, 0)
     return dataclasses.replace(
         trained,
         task=task,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 
@@ -176,12 +177,11 @@ class Leaves:
         """The layer with its lowest variable bound."""
         parts = self._backend.each(lambda part: self._folded(part, challenge), self.parts)
         folded = Leaves(self._backend, parts, self.bits - 1, self.beta)
-        apart = [part for part in parts if part.length > APART_LENGTH]
+        apart = list(takewhile(lambda part: part.length > APART_LENGTH, parts))
         if not apart or any(part.length % UNIT for part in parts):
             return folded.stored()
         if len(apart) + 1 < len(parts):
-            first = next(k for k, part in enumerate(parts) if part.length <= APART_LENGTH)
-            folded.parts = [*parts[:first], folded._joined(parts[first:])]
+            folded.parts = [*apart, folded._joined(parts[len(apart) :])]
         return folded
 
     def _folded(self, part: Part, challenge: Ext) -> Part:

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from verifier.initial import public_weights
-from verifier.parameters import BILLION, COLUMN_NORMS, ROW_NORMS, Parameters
+from verifier.parameters import BILLION, NORMS, Parameters
 from verifier.tables import SLOPE_BITS
 
 from .activations import activate, chain
@@ -380,7 +380,7 @@ def unbounded(p: Parameters) -> Parameters:
     wide: dict[str, Any] = {
         f"{name}_width": LIMIT_BITS - 1 for name in ("input", "activation", "output", "backward", "weight")
     }
-    wide |= dict.fromkeys(COLUMN_NORMS + ROW_NORMS, 0)
+    wide |= dict.fromkeys(NORMS, 0)
     if p.activation != "relu":
         wide |= {"activation_width": 16, "backward_width": LIMIT_BITS - 2 - SLOPE_BITS}
     if p.momentum:

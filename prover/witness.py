@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from verifier.tables import SLOPE_BITS, second_column
 
 from .activations import activate, chain
 from .backends import host
-from .backends.interface import Backend, Table
+from .backends.interface import Backend, Made, Table
 from .backends.threads import each
 from .errors import WitnessUnsatisfied
 from .exact import beside, digits, empty_beside, extremes, on_host, square_sums, take, zeros_beside
@@ -25,7 +25,6 @@ from .loss import cross_entropy
 from .trainer import State, Trace, public_state
 
 Integers = NDArray[np.int64]
-Made = TypeVar("Made")
 to_field = host.field
 
 

@@ -147,6 +147,7 @@ INTEGERS: dict[str, tuple[str, str, int, int]] = {
 }
 COLUMN_NORMS = ("activation_norm_width", "gradient_norm_width")
 ROW_NORMS = ("activation_row_norm_width", "gradient_row_norm_width")
+NORMS = COLUMN_NORMS + ROW_NORMS
 OPTIONAL = ROW_NORMS  # not written where they are zero
 CHOICES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "activation": ("model", "activation", ACTIVATIONS),

@@ -21,14 +21,13 @@ from prover.backends.cpu_lanes import (
     constant_reduced,
     ext_constant,
     ext_times_constant,
-    flipped_times,
     inline,
     kernel,
-    limbs,
+    plain,
     put_constant,
 )
 from prover.backends.cpu_simd import load, splat, store
-from prover.backends.cpu_tables import at, ext_plus, plain, put
+from prover.backends.cpu_tables import at, ext_plus, put
 
 # A product with a constant adds less than 2^55 to a column, and columns must stay below 2^62.
 TERMS: Any = 128
@@ -107,7 +106,7 @@ def constants_kernel(weights, out):
     """out[r]: the 72 words of the constants w_r0, w_r1, w_r2."""
     for r in range(weights.shape[1]):
         for k in range(3):
-            put_constant(out, U(72 * r + 24 * k), weights[k, r])
+            put_constant(out, U(72 * r + 24 * k), splat(weights[k, r]))
 
 
 @inline
@@ -150,19 +149,6 @@ def combine_kernel(constants, rows, out, start, stop):
 
 
 @inline
-def put_lanes(out, at, y):
-    """The constants of cpu_lanes with a word in each lane: the limbs of y and of 2^32 y, six lane vectors."""
-    factor = splat(U(2**32))
-    for j in range(U(2)):
-        y0, y1, y2 = limbs(y)
-        o = at + U(12) * j
-        store(out, o, y0)
-        store(out, o + U(4), y1)
-        store(out, o + U(8), y2)
-        y = plain(flipped_times(y, factor, factor >> 32))
-
-
-@inline
 def columns_sum(s, t):
     return s[0] + t[0], s[1] + t[1], s[2] + t[2]
 
@@ -185,7 +171,7 @@ def contract_kernel(tensor, weights, out, part, start, stop):
         last = min(first + U(BLOCK), U(4 * stop))
         for i in range(first, last, U(4)):
             for k in range(U(3)):
-                put_lanes(own, U(18) * (i - first) + U(24) * k, load(weights, k * n + i))
+                put_constant(own, U(18) * (i - first) + U(24) * k, load(weights, k * n + i))
         for m in range(count):
             z = splat(U(0))
             s0, s1, s2 = (z, z, z), (z, z, z), (z, z, z)

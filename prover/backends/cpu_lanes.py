@@ -54,6 +54,12 @@ def flipped_canonical(x):
 
 
 @inline
+def plain(x):
+    """Flipped and loose -> plain and canonical."""
+    return flip(flipped_canonical(x))
+
+
+@inline
 def flipped_times(x, y, y_high):
     """x · y, plain and loose -> flipped and loose; y_high = y >> 32."""
     x_high = x >> 32
@@ -175,24 +181,26 @@ def ext_reduced(s):
 
 @inline
 def put_constant(out, at, y):
-    """The limbs of y and of 2^32 y, one lane vector each, at the 24 words from `at`."""
-    for j in range(2):
-        out_at = at + U(12) * U(j)
-        store(out, out_at, splat(y & U(2**22 - 1)))
-        store(out, out_at + U(4), splat((y >> U(22)) & U(2**22 - 1)))
-        store(out, out_at + U(8), splat(y >> U(44)))
-        y = canonical(times(y, U(2**32)))
+    """The limbs of y and of 2^32 y, three lane vectors each, at the 24 words from `at`."""
+    factor = splat(U(2**32))
+    for j in range(U(2)):
+        y0, y1, y2 = limbs(y)
+        o = at + U(12) * j
+        store(out, o, y0)
+        store(out, o + U(4), y1)
+        store(out, o + U(8), y2)
+        y = plain(flipped_times(y, factor, factor >> 32))
 
 
 @inline
 def ext_constant(y):
     """A constant of K as the limbs of b0, b1, b2, 2 b1, 2 b2."""
     out = np.empty(120, np.uint64)
-    put_constant(out, U(0), y[0])
-    put_constant(out, U(24), y[1])
-    put_constant(out, U(48), y[2])
-    put_constant(out, U(72), canonical(times(y[1], U(2))))
-    put_constant(out, U(96), canonical(times(y[2], U(2))))
+    put_constant(out, U(0), splat(y[0]))
+    put_constant(out, U(24), splat(y[1]))
+    put_constant(out, U(48), splat(y[2]))
+    put_constant(out, U(72), splat(canonical(times(y[1], U(2)))))
+    put_constant(out, U(96), splat(canonical(times(y[2], U(2)))))
     return out
 
 

@@ -27,6 +27,7 @@ from prover.backends.cpu_lanes import (
     flipped_plus,
     inline,
     kernel,
+    plain,
     reduced,
     right,
 )
@@ -37,7 +38,6 @@ from prover.backends.cpu_tables import (
     at_two,
     flush,
     no_columns,
-    plain,
     put,
     put_staged,
     staged,

@@ -27,12 +27,12 @@ from prover.backends.cpu_lanes import (
     FLIP,
     U,
     flip,
-    flipped_canonical,
     flipped_minus,
     flipped_plus,
     flipped_times,
     inline,
     kernel,
+    plain,
 )
 from prover.backends.cpu_simd import load, splat, store
 
@@ -53,12 +53,6 @@ def twiddles_kernel(size, root, shift, out):
             value = canonical(times(value, step))
         step, base = canonical(times(step, step)), canonical(times(base, base))
         h //= 2
-
-
-@inline
-def plain(x):
-    """Flipped and loose -> plain and canonical, as the second operand of a sum has to be."""
-    return flip(flipped_canonical(x))
 
 
 @inline

@@ -16,15 +16,15 @@ from prover.backends.numba_cache import use_private_cache
 
 use_private_cache()
 
-import numba  # noqa: E402
 import numpy as np  # noqa: E402
 from llvmlite import ir  # noqa: E402
 from numba import types  # noqa: E402
 from numba.core import cgutils, config  # noqa: E402
 from numba.core.codegen import get_host_cpu_features  # noqa: E402
-from numba.extending import intrinsic as _intrinsic  # noqa: E402
 
-intrinsic: Any = _intrinsic
+from prover.backends.cpu_field import intrinsic  # noqa: E402
+from prover.backends.cpu_lanes import kernel  # noqa: E402
+
 _WORDS = ir.VectorType(ir.IntType(32), 4)
 _BLOCK = 64
 
@@ -129,7 +129,7 @@ def _copy(typingctx: Any, out: Any, at: Any, source: Any, row: Any) -> Any:
     return types.none(out, types.intp, source, types.intp), codegen
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def digests_kernel(head, first, second, start_state, order, out, start, stop):
     """out[i] = SHA-256(head || first[i] || second[i]) for start <= i < stop; all uint8, one row a message."""
     a, b, c = head.shape[0], first.shape[1], second.shape[1]

@@ -27,13 +27,13 @@ from prover.backends.cpu_lanes import (
     ext_reduced,
     ext_times_constant,
     flip,
-    flipped_canonical,
     flipped_minus,
     flipped_plus,
     flipped_times,
     inline,
     kernel,
     limbs,
+    plain,
     reduced,
     right,
 )
@@ -84,12 +84,6 @@ def put_staged(scratch, slot, l, x):
     store(scratch, o, x[0])
     store(scratch, o + CHUNK, x[1])
     store(scratch, o + CHUNK + CHUNK, x[2])
-
-
-@inline
-def plain(x):
-    """Flipped and loose -> plain and canonical."""
-    return flip(flipped_canonical(x))
 
 
 @inline

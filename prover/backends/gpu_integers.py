@@ -45,7 +45,6 @@ class DeviceIntegers(DeviceTable):
 
     __slots__ = ()
 
-
     def _ready(self) -> Any:
         return self.device.contiguous(self.data)
 

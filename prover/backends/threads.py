@@ -6,10 +6,8 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import TypeVar
 
-T = TypeVar("T")
-Item = TypeVar("Item")
+from prover.backends.interface import Item, Made
 
 
 class _Pool:
@@ -85,11 +83,11 @@ def _alone(work: Callable[[int, int, int], None], part: int, start: int, stop: i
         _HERE.busy = False
 
 
-def each(make: Callable[[Item], T], items: Sequence[Item]) -> list[T]:
+def each(make: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
     """make(item) of each, a thread taking the next when it is done with one; of few items each has all threads."""
     if len(items) < 2 * _POOL.threads:
         return [make(item) for item in items]
-    out: dict[int, T] = {}
+    out: dict[int, Made] = {}
     numbered = enumerate(items)
 
     def work(*_: int) -> None:

@@ -117,7 +117,7 @@ def lying_opening(forged: list[Any], late: bool) -> Any:
         coefficients = yield Draw("tensor coefficients", len(relation.tensors))
         (rho,) = yield Draw("rho", 1)
         scale = {name: c * rho for name, c in zip(relation.tensors, coefficients, strict=True)}
-        folded = dict(_fold_rows(backend, relation, groups, point))
+        folded = _fold_rows(backend, relation, groups, point)
         table = _combined_row(backend, relation, code, groups, point, folded, scale)
         row = [Ext((int(a), int(b), int(c))) for a, b, c in table.T]
         if late:
