@@ -64,6 +64,10 @@ COSTS: dict[str, Cost] = {
     "fraction_fold": lambda table, r: _by_scalar(table.shape[-1] // 2, table),
     "leaf_layer": lambda column, *_: _products(column.shape[-1] // 2, column, column),
     "leaf_round": _leaf_round,
+    # Of four leaves: six products of numbers, then of words by constants or weights of K.
+    "pairs_layer": lambda column, *_: {"multiplications": 27 * (column.size // 4)},
+    "pairs_round": lambda column, *_: {"multiplications": 2 * 18 * (column.size // 8)},
+    "pairs_fold": lambda column, *_: {"multiplications": 20 * (column.size // 4)},
     "interpolate": lambda rows: _transforms(len(rows), rows.shape[1], 1),
     "encode_rows": lambda rows, blinds, blowup: _transforms(len(rows), rows.shape[1], 1 + blowup),
     "encode_polynomials": lambda coeffs, size, blowup: _transforms(len(coeffs), size, blowup),

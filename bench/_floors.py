@@ -35,8 +35,9 @@ def counts(job: Job) -> dict[str, float]:
         "hash_bytes": code.positions * (8 * every + LEAF_BYTES * len(fresh)),
         # The tree: three products a node, nodes from the third layer on. Leaves, after a first round and a first fold
         # of small numbers (the latter a third of a product an entry): four products a pair of pairs, one an entry
-        # folded. Layers above: seven products a pair (two values of h, and lambda q), four for its folds.
-        "lookup_k_mul": leaves * (3 / 2 + 1 / 6 + 1 + 1 / 2 + 7 / 2 + 2),
+        # folded. Layers above: seven products a pair (two values of h, and lambda q), four for its folds. In the first
+        # round of the lowest of them, made of small numbers, four instead of seven.
+        "lookup_k_mul": leaves * (3 / 2 + 1 / 6 + 1 + 1 / 2 + 7 / 2 + 2 - 3 / 8),
         # A and G of every layer folded along b once, along the features three times; two sums of gradients.
         "einsum_f_mul": 3 * steps * neurons * 2 * 6,
         # Combining tensors, their values at the end point; products and folds of the largest.

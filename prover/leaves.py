@@ -216,14 +216,16 @@ class Leaves:
 
 
 class Pairs:
-    """The layer above the leaves: a slice of it is made when it is needed."""
+    """The layer above the leaves: what is needed of it is made slice by slice, of small numbers without writing it."""
 
     def __init__(self, backend: Backend, leaves: Leaves) -> None:
         self._backend, self._leaves = backend, leaves
         self._bits, self._used = leaves.bits - 1, leaves.used // 2
 
-    def _slices(self, work: Callable[[int, Table, Table], Made]) -> list[Made]:
-        """work(first index, numerators, denominators) of consecutive slices."""
+    def _slices(
+        self, small: Callable[[int, Table, Ext], Made], stored: Callable[[int, Table, Table], Made]
+    ) -> list[Made]:
+        """small(first index, numbers, constant) or stored(first index, numerators, denominators) of all slices."""
 
         def at(place: tuple[Part, int]) -> Made:
             part, first = place
@@ -231,37 +233,48 @@ class Pairs:
             start = (part.start + first) // 2
             if part.column is None:
                 assert part.p is not None and part.q is not None
-                return work(start, *self._backend.fraction_layer(part.p[:, own], part.q[:, own]))
-            return work(start, *self._backend.leaf_layer(part.column[..., own], part.constant, self._leaves.beta))
+                return stored(start, *self._backend.fraction_layer(part.p[:, own], part.q[:, own]))
+            if part.column.ndim == 1:
+                return small(start, part.column[own], part.constant)
+            return stored(start, *self._backend.leaf_layer(part.column[:, own], part.constant, self._leaves.beta))
 
         size = self._backend.slice_length
         return self._backend.each(at, [(part, k) for part in self._leaves.parts for k in range(0, part.length, size)])
 
-    def _half(self, make: Callable[[Table, Table], tuple[Table, Table]]) -> Stored:
+    def _half(
+        self, small: Callable[[Table, Ext], tuple[Table, Table]], stored: Callable[[Table, Table], tuple[Table, Table]]
+    ) -> Stored:
         """A layer of half as many entries, made slice by slice."""
         p, q = (self._backend.empty(3, self._used // 2) for _ in range(2))
 
-        def put(start: int, *slices: Table) -> None:
-            for out, made in zip((p, q), make(*slices), strict=True):
-                out[:, start // 2 : start // 2 + made.shape[1]] = made
+        def put(start: int, made: tuple[Table, Table]) -> None:
+            for out, table in zip((p, q), made, strict=True):
+                out[:, start // 2 : start // 2 + table.shape[1]] = table
 
-        self._slices(put)
+        self._slices(lambda start, *numbers: put(start, small(*numbers)), lambda start, *own: put(start, stored(*own)))
         return Stored(self._backend, p, q, self._bits - 1)
 
     def parent(self) -> Stored:
         """The layer above."""
-        return self._half(self._backend.fraction_layer)
+        backend, beta = self._backend, self._leaves.beta
+        return self._half(lambda column, c: backend.pairs_layer(column, c, beta), backend.fraction_layer)
 
     def round(self, point: list[Ext], batch: Ext) -> list[Ext]:
         """h(0) and h(2)."""
-        weights = self._backend.fraction_weights(point)
+        backend, beta, weights = self._backend, self._leaves.beta, self._backend.fraction_weights(point)
 
-        def sums(start: int, p: Table, q: Table) -> list[Ext]:
-            return [Ext(value) for value in self._backend.fraction_round(p, q, weights, start // 4, batch)]
+        def small(start: int, column: Table, constant: Ext) -> list[Ext]:
+            return [Ext(h) for h in backend.pairs_round(column, constant, beta, weights, start // 4, batch)]
 
-        return added(self._slices(sums), beyond(point, self._used // 4, batch))
+        def stored(start: int, p: Table, q: Table) -> list[Ext]:
+            return [Ext(h) for h in backend.fraction_round(p, q, weights, start // 4, batch)]
+
+        return added(self._slices(small, stored), beyond(point, self._used // 4, batch))
 
     def fold(self, challenge: Ext) -> Stored:
         """The layer with its lowest variable bound."""
-        fold = self._backend.fraction_fold
-        return self._half(lambda p, q: (fold(p, challenge), fold(q, challenge)))
+        backend, beta = self._backend, self._leaves.beta
+        return self._half(
+            lambda column, c: backend.pairs_fold(column, c, beta, challenge),
+            lambda p, q: (backend.fraction_fold(p, challenge), backend.fraction_fold(q, challenge)),
+        )

@@ -24,6 +24,9 @@ from prover.backends.cpu_layers import (
     fraction_weights,
     leaf_layer,
     leaf_round,
+    pairs_fold,
+    pairs_layer,
+    pairs_round,
 )
 from prover.backends.cpu_shapes import (
     LANES,
@@ -92,6 +95,9 @@ __all__ = [
     "merkle_levels",
     "mul",
     "outer_accumulate",
+    "pairs_fold",
+    "pairs_layer",
+    "pairs_round",
     "release",
     "repeat",
     "round_sums",

@@ -56,9 +56,9 @@ SCRATCH: Any = 11 * 3 * 64
 
 
 @inline
-def four(t, i):
-    """Sixteen neighbours of a plane as the four lane vectors of their places modulo four."""
-    a, b, c, d = load(t, i), load(t, i + U(4)), load(t, i + U(8)), load(t, i + U(12))
+def four(t, i, step):
+    """Four neighbours each, at i, i + step, ..., as the four lane vectors of their places."""
+    a, b, c, d = load(t, i), load(t, i + step), load(t, i + step + step), load(t, i + step + step + step)
     e, f, g, h = lows(a, b), lows(c, d), highs(a, b), highs(c, d)
     return evens(e, f), odds(e, f), evens(g, h), odds(g, h)
 
@@ -82,7 +82,7 @@ def stage_fours(t, i, count, scratch, slot):
     for k in range(U(3)):
         o = U(slot) * SLOT + k * CHUNK
         for l in range(U(0), count, U(4)):
-            x = four(t, k * n + i + U(4) * l)
+            x = four(t, k * n + i + U(4) * l, U(4))
             store(scratch, o + l, x[0])
             store(scratch, o + SLOT + l, x[1])
             store(scratch, o + SLOT + SLOT + l, x[2])

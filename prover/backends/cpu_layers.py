@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from prover.backends import cpu_fractions, cpu_leaves, cpu_shapes, cpu_tables
+from prover.backends import cpu_fractions, cpu_leaves, cpu_pairs, cpu_shapes, cpu_tables
 from prover.backends.cpu_equality import eq_table
 from prover.backends.cpu_shapes import (
     LANES,
@@ -27,7 +28,7 @@ from prover.backends.cpu_shapes import (
 from prover.backends.interface import Scalar, Table, Triple
 from prover.backends.memory import empty
 from prover.backends.threads import spread, threads
-from verifier.field import ZERO, Ext
+from verifier.field import ONE, ZERO, Ext, total
 
 
 def fraction_layer(p: Table, q: Table) -> tuple[Table, Table]:
@@ -56,21 +57,21 @@ def fraction_weights(point: Sequence[Scalar]) -> Weights:
     return Weights(ready(eq_table(point[:cut])), padded_table(eq_table(point[cut:]), 1))
 
 
-def _grouped(table: Table, start: int) -> tuple[Table, int, int]:
-    """A [planes, 4 Y] table for the weights [begin, end), both multiples of four: zeros meet those that it lacks."""
+def _grouped(table: Table, start: int, group: int = 4) -> tuple[Table, int, int]:
+    """A [planes, group · Y] table for the weights [begin, end), multiples of four: zeros meet those that it lacks."""
     flat = ready(table).reshape(1 if table.ndim == 1 else 3, -1)
-    count = flat.shape[1] // 4
+    count = flat.shape[1] // group
     begin, end = start - start % LANES, rounded_up(start + count)
     if count % LANES or start % LANES:
-        flat = lengthened(flat, 4 * (end - begin), 4 * (start - begin))
+        flat = lengthened(flat, group * (end - begin), group * (start - begin))
     return flat, begin, end
 
 
-def _fours(*tables: Table) -> int:
+def _groups(group: int, *tables: Table) -> int:
     n = same_length(*tables)
-    if n < 4 or n % 4:
-        raise ValueError(f"a table of {n} entries has no groups of four")
-    return n
+    if n < group or n % group:
+        raise ValueError(f"a table of {n} entries has no groups of {group}")
+    return n // group
 
 
 def _rounds(weights: Weights, begin: int, end: int, count: int, work: Callable[..., None]) -> list[Triple]:
@@ -84,7 +85,7 @@ def _rounds(weights: Weights, begin: int, end: int, count: int, work: Callable[.
 
 
 def fraction_round(p: Table, q: Table, weights: Weights, start: int, lam: Scalar) -> tuple[Triple, Triple]:
-    _fours(p, q)
+    _groups(4, p, q)
     words, (x, begin, end), y = words_of(lam), _grouped(p, start), _grouped(q, start)[0]
     kernel, w = cpu_fractions.fraction_round_kernel, weights
     h0, h2 = _rounds(
@@ -94,7 +95,7 @@ def fraction_round(p: Table, q: Table, weights: Weights, start: int, lam: Scalar
 
 
 def fraction_fold(table: Table, r: Scalar) -> Table:
-    half = _fours(table) // 2
+    half = 2 * _groups(4, table)
     x, words = padded_table(table, 1), words_of(r)
     if x.shape[1] < 2 * rounded_up(half):
         x = lengthened(x, 2 * rounded_up(half))
@@ -119,7 +120,7 @@ def leaf_layer(column: Table, constant: Scalar, beta: Scalar) -> tuple[Table, Ta
 
 
 def leaf_round(column: Table, shift: Scalar, weights: Weights, start: int) -> tuple[Triple, Triple]:
-    count, w, s = _fours(column) // 4, weights, Ext.of(shift)
+    count, w, s = _groups(4, column), weights, Ext.of(shift)
     x, begin, end = _grouped(column, start)
     # Zeros that fill a group up meet weights too.
     ones = _weight_sum(w, start, start + count)
@@ -141,6 +142,56 @@ def leaf_round(column: Table, shift: Scalar, weights: Weights, start: int) -> tu
     up, two, squares = int(cpu_leaves.RAISE), hi * 2 - lo, s * s * ones
     two_product = raised - two * up - (ones + more) * up * up
     return _triple(product - s * lo + squares), _triple(two_product - s * two + squares)
+
+
+# -- the layer above leaves that are small numbers ----------------------------------------------------
+
+
+def _small_layer(kernel: Any, column: Table, constants: Sequence[Ext], share: int) -> tuple[Table, Table]:
+    """Tables p and q of a share of the column's length, from constants of K."""
+    length, words = len(column) // share, words_of([word for constant in constants for word in constant])
+    x, size = padded_table(column, 1), rounded_up(length)
+    if x.shape[1] < share * size:
+        x = lengthened(x, share * size)
+    p, q = empty(3, size), empty(3, size)
+    over_lanes(size, lambda _, i, j: kernel(x, words, p, q, i, j))
+    return trimmed(p, 1, length), trimmed(q, 1, length)
+
+
+def pairs_layer(column: Table, constant: Scalar, beta: Scalar) -> tuple[Table, Table]:
+    _groups(4, column)
+    c, b = Ext.of(constant), Ext.of(beta)
+    squares = c * c, b * b
+    p = [c * squares[0] * 4, -(squares[0] * b * 3), c * squares[1] * 2, -(b * squares[1])]
+    q = [squares[0] * squares[0], -(c * squares[0] * b), squares[0] * squares[1], -(c * b * squares[1])]
+    return _small_layer(cpu_pairs.pairs_layer_kernel, column, [*p, *q, squares[1] * squares[1]], 4)
+
+
+def pairs_fold(column: Table, constant: Scalar, beta: Scalar, r: Scalar) -> tuple[Table, Table]:
+    _groups(8, column)
+    c, b, hi = Ext.of(constant), Ext.of(beta), Ext.of(r)
+    lo = ONE - hi
+    p = [c * 2, -(b * lo), -(b * hi)]
+    q = [c * c, -(c * b * lo), -(c * b * hi), b * b * lo, b * b * hi]
+    return _small_layer(cpu_pairs.pairs_fold_kernel, column, [*p, *q], 4)
+
+
+def pairs_round(
+    column: Table, constant: Scalar, beta: Scalar, weights: Weights, start: int, lam: Scalar
+) -> tuple[Triple, Triple]:
+    c, b, k, w = Ext.of(constant), Ext.of(beta), Ext.of(lam), weights
+    ones = _weight_sum(w, start, start + _groups(8, column))
+    (x, begin, end), kernel = _grouped(column, start, 8), cpu_pairs.pairs_round_kernel
+    sums = _rounds(
+        w, begin, end, 8, lambda out, part, i, j: kernel(x, w.high, w.low, begin, end, out, part, i, j)
+    )
+    fixed = c * c * c * (c * k + 4) * ones
+    by = [-(b * c * c * (c * k + 3)), b * b * c * (c * k + 2), -(b * b * b * (c * k + 1)), b * b * b * b * k]
+    h0, h2 = (total([fixed, *(Ext(e) * f for e, f in zip(sums[i : i + 4], by, strict=True))]) for i in (0, 4))
+    return _triple(h0), _triple(h2)
+
+
+# -- sums of weights ----------------------------------------------------------------------------------
 
 
 def _triple(value: Ext) -> Triple:

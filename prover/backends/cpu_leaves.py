@@ -140,7 +140,7 @@ def put_limbs(scratch, slot, l, x):
 def stage_small(column, i, count, scratch):
     """Sums at lo and hi, products at lo and at two, of four pairs at a time."""
     for l in range(U(0), count, U(4)):
-        a, b, c, d = four(column, i + U(4) * l)
+        a, b, c, d = four(column, i + U(4) * l, U(4))
         store(scratch, U(SUM_LO) * CHUNK + l, a + b)
         store(scratch, U(SUM_HI) * CHUNK + l, c + d)
         put_limbs(scratch, LOW_LO, l, half_product(a, b))

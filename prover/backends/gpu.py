@@ -301,3 +301,15 @@ class GpuBackend(Integers):
         arguments = [x, _planes(x), count, *_words(shift), w, _until(w, start, count), start]
         h0, h2 = self._sums("leaf_round", count, 2, arguments)
         return h0, h2
+
+    def pairs_layer(self, column: Any, constant: Scalar, beta: Scalar) -> tuple[Any, Any]:
+        return self.fraction_layer(*self.leaf_layer(column, constant, beta))
+
+    def pairs_round(
+        self, column: Any, constant: Scalar, beta: Scalar, weights: Any, start: int, lam: Scalar
+    ) -> tuple[Triple, Triple]:
+        return self.fraction_round(*self.leaf_layer(column, constant, beta), weights, start, lam)
+
+    def pairs_fold(self, column: Any, constant: Scalar, beta: Scalar, r: Scalar) -> tuple[Any, Any]:
+        p, q = self.leaf_layer(column, constant, beta)
+        return self.fraction_fold(p, r), self.fraction_fold(q, r)

@@ -209,6 +209,22 @@ class Backend(Protocol):
         """
         ...
 
+    # The layer above leaves of small numbers is not written down: what is wanted of it is made from the column.
+
+    def pairs_layer(self, column: Table, constant: Scalar, beta: Scalar) -> tuple[Table, Table]:
+        """:meth:`fraction_layer` of :meth:`leaf_layer`, for a column F[4M] of numbers below 2^18 -> K[3, M] each."""
+        ...
+
+    def pairs_round(
+        self, column: Table, constant: Scalar, beta: Scalar, weights: Any, start: int, lam: Scalar
+    ) -> tuple[Triple, Triple]:
+        """:meth:`fraction_round` of :meth:`leaf_layer`, for a column F[8 Y] of numbers below 2^18. Y >= 1."""
+        ...
+
+    def pairs_fold(self, column: Table, constant: Scalar, beta: Scalar, r: Scalar) -> tuple[Table, Table]:
+        """:meth:`fraction_fold` of both tables of :meth:`leaf_layer`: F[8 Y], numbers below 2^18 -> K[3, 2 Y] each."""
+        ...
+
     # -- codes -------------------------------------------------------------------------------------
 
     def interpolate(self, rows: Table) -> Any:

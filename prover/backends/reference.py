@@ -69,6 +69,9 @@ __all__ = [
     "merkle_levels",
     "mul",
     "outer_accumulate",
+    "pairs_fold",
+    "pairs_layer",
+    "pairs_round",
     "release",
     "repeat",
     "round_sums",
@@ -294,6 +297,21 @@ def leaf_round(column: Table, shift: Scalar, weights: Table, start: int) -> tupl
         eq = _ext(weights[:, start : start + len(one)])
         sums.append(_triple(_sum(eq * (one - _scalar(shift)) * (other - _scalar(shift)))))
     return sums[0], sums[1]
+
+
+def pairs_layer(column: Table, constant: Scalar, beta: Scalar) -> tuple[Table, Table]:
+    return fraction_layer(*leaf_layer(column, constant, beta))
+
+
+def pairs_round(
+    column: Table, constant: Scalar, beta: Scalar, weights: Table, start: int, lam: Scalar
+) -> tuple[Triple, Triple]:
+    return fraction_round(*leaf_layer(column, constant, beta), weights, start, lam)
+
+
+def pairs_fold(column: Table, constant: Scalar, beta: Scalar, r: Scalar) -> tuple[Table, Table]:
+    p, q = leaf_layer(column, constant, beta)
+    return fraction_fold(p, r), fraction_fold(q, r)
 
 
 # -- codes -----------------------------------------------------------------------------------------

@@ -148,6 +148,14 @@ def rounds(groups: int, start: int, bits: int) -> Case:
     return _case(f"rounds {groups} from {start} of 2^{bits}", body)
 
 
+def pairs(groups: int, start: int, bits: int) -> Case:
+    def body(g: Any, make: Maker) -> Any:
+        weights, column, (c, beta, r) = g.fraction_weights(make.point(bits)), make.small(8 * groups), make.point(3)
+        return [g.pairs_layer(column, c, beta), g.pairs_round(column, c, beta, weights, start, r),
+                g.pairs_fold(column, c, beta, r)]
+    return _case(f"layer above {groups} groups of leaves from {start} of 2^{bits}", body)
+
+
 def codes(bits: int, rows: int, extra: int, blowup: int) -> Case:
     def body(g: Any, make: Maker) -> Any:
         blinds = make.array(rows, extra)
@@ -218,8 +226,8 @@ def smallest() -> list[Case]:
     """A few sizes that use every kernel, with more than one block and blocks that are not full."""
     return [memory(3), elementwise(300), sums(300), multilinear(2), multilinear(600, ("K", "FK", "KFK")), eq(0),
             eq(3), eq(11), row_sums(130, 300), batching(3, 100), layers(2), layers(600), rounds(1, 0, 0),
-            rounds(300, 5, 9), codes(0, 1, 1, 2), codes(3, 17, 3, 2), hashes(0, 0), hashes(33, 3), tree(1), tree(2),
-            tree(2048), counts(50), products(3, 17, 65, 30, 12), integers(3, 130)]
+            rounds(300, 5, 9), pairs(1, 1, 1), pairs(70, 9, 7), codes(0, 1, 1, 2), codes(3, 17, 3, 2), hashes(0, 0),
+            hashes(33, 3), tree(1), tree(2), tree(2048), counts(50), products(3, 17, 65, 30, 12), integers(3, 130)]
 
 
 def all_cases() -> list[Case]:
@@ -231,6 +239,7 @@ def all_cases() -> list[Case]:
            *(row_sums(*sizes) for sizes in ((0, 3), (128, 1), (6401, 2), (130, 300))),
            *(layers(m) for m in (2, 6, 64, 1030)),
            *(rounds(*sizes) for sizes in ((1, 0, 0), (1, 1, 1), (2, 0, 1), (3, 5, 3), (70, 9, 7), (400, 100, 9))),
+           *(pairs(*sizes) for sizes in ((1, 0, 0), (3, 5, 3), (130, 9, 8))),
            *(codes(bits, rows, min(5, 1 << bits), 4) for bits in (0, 1, 2, 5, 8) for rows in (1, 15, 16, 33)),
            *(codes(bits, 3, 9, 2) for bits in (9, 11)), codes(3, 2, 0, 2), codes(3, 2, 8, 2),
            *(hashes(rows, prefix) for rows in (0, 1, 3, 7, 8, 40) for prefix in (0, 1, 2, 3, 22, 31, 32, 63, 64)),

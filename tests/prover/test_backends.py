@@ -186,6 +186,23 @@ def test_rounds_of_fractions(make: Maker, groups: int, start: int, bits: int) ->
         same("fraction_fold", table, lam)
 
 
+@pytest.mark.parametrize(
+    ("groups", "start", "bits"), [(1, 0, 0), (1, 1, 1), (2, 0, 1), (3, 5, 3), (4, 4, 3), (70, 9, 7)]
+)
+def test_the_layer_above_small_leaves(make: Maker, groups: int, start: int, bits: int) -> None:
+    point, column = [make.scalar() for _ in range(bits)], make.small(8 * groups)
+    constant, beta, lam = make.scalar(), make.scalar(), make.scalar()
+
+    def sums(backend: Any) -> Any:
+        return backend.pairs_round(column, constant, beta, backend.fraction_weights(point), start, lam)
+
+    expected = sums(reference)
+    for _ in each_thread_count():
+        equal(sums(cpu), expected)
+    same("pairs_layer", column[: 8 * groups - 4] if groups > 1 else column, constant, beta)
+    same("pairs_fold", column, constant, beta, lam)
+
+
 @pytest.mark.parametrize(("size", "blowup"), [(1, 4), (2, 4), (8, 2), (16, 2)])
 @pytest.mark.parametrize("rows", [1, 3, 7, 9])
 def test_codes(make: Maker, rows: int, size: int, blowup: int) -> None:
