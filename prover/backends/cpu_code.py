@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -12,11 +13,7 @@ from prover.backends.interface import GENERATOR, Table
 from prover.backends.memory import empty
 from prover.backends.threads import spread
 
-_WIDTHS = (4, 8)
-
-
-def _width(rows: int) -> int:
-    return next((w for w in _WIDTHS if w >= rows), _WIDTHS[-1])
+_WIDTH = 8  # columns of a tile
 
 
 def _root(order: int) -> int:
@@ -37,11 +34,10 @@ def _log(size: int) -> None:
 
 
 def interpolate(rows: Table) -> Table:
-    """Tiles uint64[ceil(R / W), N, W] of coefficients in bit-reversed order; columns beyond R are zero."""
+    """Tiles uint64[ceil(R / 8), N, 8] of coefficients in bit-reversed order; columns beyond R are zero."""
     count, size = rows.shape
     _log(size)
-    width = _width(count)
-    tiles = empty(-(-count // width), size, width)
+    tiles = empty(-(-count // _WIDTH), size, _WIDTH)
     twiddles = _twiddles(size, pow(_root(size), -1, P), 1)
     factor = np.uint64(pow(size, -1, P))
     values = np.require(rows, requirements=["C", "W"])
@@ -49,7 +45,7 @@ def interpolate(rows: Table) -> Table:
     def work(part: int, start: int, stop: int) -> None:
         del part
         for k in range(start, stop):
-            cpu_ntt.load_rows_kernel(values, k * width, tiles[k])
+            cpu_ntt.load_rows_kernel(values, k * _WIDTH, tiles[k])
             cpu_ntt.inverse_kernel(tiles[k], twiddles, factor)
 
     spread(len(tiles), 1, work)
@@ -66,32 +62,30 @@ def _cosets(size: int, blowup: int) -> tuple[list[int], list[Table]]:
 def _evaluate(count: int, size: int, blowup: int, fill: Callable[[int, int, Table], None]) -> Table:
     """The codeword of the polynomials that fill(first row, 7^N zeta^cN, tile) writes for every coset."""
     _log(size)
-    width = _width(count)
     shifts, twiddles = _cosets(size, blowup)
     codeword = empty(size * blowup, count)
 
     def work(part: int, start: int, stop: int) -> None:
         del part
-        tile = empty(size, width)
+        tile = empty(size, _WIDTH)
         for unit in range(start, stop):
             k, c = divmod(unit, blowup)
-            fill(k * width, pow(shifts[c], size, P), tile)
-            cpu_ntt.forward_kernel(tile, twiddles[c])
-            cpu_ntt.store_kernel(tile, codeword, c * size, k * width)
+            fill(k * _WIDTH, pow(shifts[c], size, P), tile)
+            cpu_ntt.forward_kernel(tile, tile, twiddles[c], codeword, c * size, k * _WIDTH)
 
-    spread(-(-count // width) * blowup, 1, work)
+    spread(-(-count // _WIDTH) * blowup, 1, work)
     return codeword
 
 
 def encode(coefficients: Table, blinds: Table, blowup: int) -> Table:
-    size, width = coefficients.shape[1:]
+    size = coefficients.shape[1]
     if blinds.shape[1] > size:
         raise ValueError(f"encode: {blinds.shape[1]} blinds exceed the {size} values of a row")
     order = cpu_ntt.bit_reversal(size)
     values = np.require(blinds, requirements=["C", "W"])
 
     def fill(first: int, z: int, tile: Table) -> None:
-        np.copyto(tile, coefficients[first // width])
+        np.copyto(tile, coefficients[first // _WIDTH])
         cpu_ntt.blind_kernel(tile, values, first, order, np.uint64((z - 1) % P))
 
     return _evaluate(blinds.shape[0], size, blowup, fill)
@@ -102,25 +96,26 @@ def encode_rows(rows: Table, blinds: Table, blowup: int) -> Table:
     _log(size)
     if blinds.shape[1] > size:
         raise ValueError(f"encode: {blinds.shape[1]} blinds exceed the {size} values of a row")
-    width, order = _width(count), cpu_ntt.bit_reversal(size)
+    order = cpu_ntt.bit_reversal(size)
     inverse, factor = _twiddles(size, pow(_root(size), -1, P), 1), np.uint64(pow(size, -1, P))
     shifts, twiddles = _cosets(size, blowup)
     values, random = (np.require(table, requirements=["C", "W"]) for table in (rows, blinds))
+    # X^N is 1 on H and z = shift^N on a coset; from each to the next the blinds are multiplied by what is new.
+    powers = [1, *(pow(shift, size, P) for shift in shifts)]
+    steps = [np.uint64((z - before) % P) for before, z in pairwise(powers)]
     codeword = empty(size * blowup, count)
 
     def work(part: int, start: int, stop: int) -> None:
         del part
-        tile, coset = empty(size, width), empty(size, width)
+        tile, coset = empty(size, _WIDTH), empty(size, _WIDTH)
         for k in range(start, stop):
-            cpu_ntt.load_rows_kernel(values, k * width, tile)
+            cpu_ntt.load_rows_kernel(values, k * _WIDTH, tile)
             cpu_ntt.inverse_kernel(tile, inverse, factor)
-            for c, shift in enumerate(shifts):
-                np.copyto(coset, tile)
-                cpu_ntt.blind_kernel(coset, random, k * width, order, np.uint64((pow(shift, size, P) - 1) % P))
-                cpu_ntt.forward_kernel(coset, twiddles[c])
-                cpu_ntt.store_kernel(coset, codeword, c * size, k * width)
+            for c, step in enumerate(steps):
+                cpu_ntt.blind_kernel(tile, random, k * _WIDTH, order, step)
+                cpu_ntt.forward_kernel(tile, coset, twiddles[c], codeword, c * size, k * _WIDTH)
 
-    spread(-(-count // width), 1, work)
+    spread(-(-count // _WIDTH), 1, work)
     return codeword
 
 

@@ -1,8 +1,8 @@
 """Number-theoretic transforms over several columns side by side.
 
-A *tile* holds a few columns position-major, uint64[N, W] with W a multiple of four, so that lanes are columns
-and share their twiddle. Interpolation (decimation in frequency) leaves coefficients in bit-reversed order,
-evaluation (decimation in time) takes them so: no permutation is ever made.
+A *tile* holds eight columns position-major, uint64[N, 8], so that lanes are columns and share their twiddle.
+Interpolation (decimation in frequency) leaves coefficients in bit-reversed order, evaluation (decimation in
+time) takes them so: no permutation is ever made.
 
 Two stages are done at a time, so that a word is read and written half as often, and depth first: a block of a
 quarter is finished while it is in the nearest cache, before the pass that joins four of them. Inside a
@@ -61,72 +61,127 @@ def scaled(x, w):
     return plain(flipped_times(flip(x), w, w >> 32))
 
 
+# A tile's eight columns are two lane vectors. Each stage is written out for both before the next, so that the
+# processor has four butterflies at a time that do not wait for each other.
+
+
 @inline
-def join_two(tile, twiddles, start, h, width):
+def two(tile, i):
+    return load(tile, i), load(tile, i + U(4))
+
+
+@inline
+def put_two(tile, i, x):
+    store(tile, i, x[0])
+    store(tile, i + U(4), x[1])
+
+
+@inline
+def scaled_two(x, w):
+    return scaled(x[0], w), scaled(x[1], w)
+
+
+@inline
+def plain_two(x):
+    return plain(x[0]), plain(x[1])
+
+
+@inline
+def plus_two(x, y):
+    return flipped_plus(x[0], y[0]), flipped_plus(x[1], y[1])
+
+
+@inline
+def minus_two(x, y):
+    return flipped_minus(x[0], y[0]), flipped_minus(x[1], y[1])
+
+
+@inline
+def times_two(x, w):
+    """Flipped and loose, both."""
+    high = w >> 32
+    return flipped_times(flip(x[0]), w, high), flipped_times(flip(x[1]), w, high)
+
+
+@inline
+def joined(tile, twiddles, i, h, j):
+    """Two stages of evaluation, of half-lengths h and 2 h, at the words i + (0, h, 2 h, 3 h) columns."""
+    step = U(8) * U(h)
+    w = splat(twiddles[U(h + j)])
+    w_even, w_odd = splat(twiddles[U(2 * h + j)]), splat(twiddles[U(3 * h + j)])
+    a, b = scaled_two(two(tile, i + step), w), scaled_two(two(tile, i + U(3) * step), w)
+    x, y = two(tile, i), two(tile, i + U(2) * step)
+    x0, x1, y0, y1 = plus_two(x, a), minus_two(x, a), plus_two(y, b), minus_two(y, b)
+    a, b = scaled_two(y0, w_even), scaled_two(y1, w_odd)
+    return plus_two(x0, a), plus_two(x1, b), minus_two(x0, a), minus_two(x1, b)
+
+
+@inline
+def join_two(tile, twiddles, start, h):
     """One stage of evaluation on the block of 2 h positions from `start`."""
     for j in range(h):
         w = splat(twiddles[U(h + j)])
-        i = U((start + j) * width)
-        k = i + U(h * width)
-        for l in range(U(0), U(width), U(4)):
-            x, y = load(tile, i + l), scaled(load(tile, k + l), w)
-            store(tile, i + l, flipped_plus(x, y))
-            store(tile, k + l, flipped_minus(x, y))
+        i = U(8) * U(start + j)
+        x, y = two(tile, i), scaled_two(two(tile, i + U(8) * U(h)), w)
+        put_two(tile, i, plus_two(x, y))
+        put_two(tile, i + U(8) * U(h), minus_two(x, y))
 
 
 @inline
-def join_four(tile, twiddles, start, h, width):
+def join_four(tile, twiddles, start, h):
     """Two stages of evaluation, of half-lengths h and 2 h, on the block of 4 h positions from `start`."""
-    step = U(h * width)
+    step = U(8) * U(h)
     for j in range(h):
-        w = splat(twiddles[U(h + j)])
-        w_even, w_odd = splat(twiddles[U(2 * h + j)]), splat(twiddles[U(3 * h + j)])
-        i = U((start + j) * width)
-        for l in range(i, i + U(width), U(4)):
-            x0, y = load(tile, l), scaled(load(tile, l + step), w)
-            x0, x1 = flipped_plus(x0, y), flipped_minus(x0, y)
-            x2, y = load(tile, l + U(2) * step), scaled(load(tile, l + U(3) * step), w)
-            x2, x3 = flipped_plus(x2, y), flipped_minus(x2, y)
-            y = scaled(x2, w_even)
-            store(tile, l, flipped_plus(x0, y))
-            store(tile, l + U(2) * step, flipped_minus(x0, y))
-            y = scaled(x3, w_odd)
-            store(tile, l + step, flipped_plus(x1, y))
-            store(tile, l + U(3) * step, flipped_minus(x1, y))
+        i = U(8) * U(start + j)
+        x0, x1, x2, x3 = joined(tile, twiddles, i, h, j)
+        put_two(tile, i, x0)
+        put_two(tile, i + step, x1)
+        put_two(tile, i + U(2) * step, x2)
+        put_two(tile, i + U(3) * step, x3)
 
 
 @inline
-def part_two(tile, twiddles, start, h, width):
+def join_out(tile, twiddles, codeword, o):
+    """The last two stages, plain and canonical to the lines of a codeword from its word `o` on."""
+    h, line = tile.shape[0] // 4, U(codeword.shape[1])
+    far = U(h) * line
+    for j in range(h):
+        x0, x1, x2, x3 = joined(tile, twiddles, U(8 * j), h, j)
+        i = o + U(j) * line
+        put_two(codeword, i, plain_two(x0))
+        put_two(codeword, i + far, plain_two(x1))
+        put_two(codeword, i + U(2) * far, plain_two(x2))
+        put_two(codeword, i + U(3) * far, plain_two(x3))
+
+
+@inline
+def part_two(tile, twiddles, start, h):
     """One stage of interpolation on the block of 2 h positions from `start`."""
     for j in range(h):
         w = splat(twiddles[U(h + j)])
-        i = U((start + j) * width)
-        k = i + U(h * width)
-        for l in range(U(0), U(width), U(4)):
-            x, y = load(tile, i + l), plain(load(tile, k + l))
-            store(tile, i + l, flipped_plus(x, y))
-            store(tile, k + l, flipped_times(flip(flipped_minus(x, y)), w, w >> 32))
+        i = U(8) * U(start + j)
+        x, y = two(tile, i), plain_two(two(tile, i + U(8) * U(h)))
+        put_two(tile, i, plus_two(x, y))
+        put_two(tile, i + U(8) * U(h), times_two(minus_two(x, y), w))
 
 
 @inline
-def part_four(tile, twiddles, start, h, width):
+def part_four(tile, twiddles, start, h):
     """Two stages of interpolation, of half-lengths 2 h and h, on the block of 4 h positions from `start`."""
-    step = U(h * width)
+    step = U(8) * U(h)
     for j in range(h):
         w = splat(twiddles[U(h + j)])
         w_even, w_odd = splat(twiddles[U(2 * h + j)]), splat(twiddles[U(3 * h + j)])
-        i = U((start + j) * width)
-        for l in range(i, i + U(width), U(4)):
-            x0, y = load(tile, l), plain(load(tile, l + U(2) * step))
-            x0, x2 = flipped_plus(x0, y), flipped_times(flip(flipped_minus(x0, y)), w_even, w_even >> 32)
-            x1, y = load(tile, l + step), plain(load(tile, l + U(3) * step))
-            x1, x3 = flipped_plus(x1, y), flipped_times(flip(flipped_minus(x1, y)), w_odd, w_odd >> 32)
-            y = plain(x1)
-            store(tile, l, flipped_plus(x0, y))
-            store(tile, l + step, flipped_times(flip(flipped_minus(x0, y)), w, w >> 32))
-            y = plain(x3)
-            store(tile, l + U(2) * step, flipped_plus(x2, y))
-            store(tile, l + U(3) * step, flipped_times(flip(flipped_minus(x2, y)), w, w >> 32))
+        i = U(8) * U(start + j)
+        x, a = two(tile, i), plain_two(two(tile, i + U(2) * step))
+        y, b = two(tile, i + step), plain_two(two(tile, i + U(3) * step))
+        x0, x2 = plus_two(x, a), times_two(minus_two(x, a), w_even)
+        x1, x3 = plus_two(y, b), times_two(minus_two(y, b), w_odd)
+        a, b = plain_two(x1), plain_two(x3)
+        put_two(tile, i, plus_two(x0, a))
+        put_two(tile, i + step, times_two(minus_two(x0, a), w))
+        put_two(tile, i + U(2) * step, plus_two(x2, b))
+        put_two(tile, i + U(3) * step, times_two(minus_two(x2, b), w))
 
 
 @inline
@@ -138,26 +193,36 @@ def leaf_size(n):
 
 
 @kernel
-def forward_kernel(tile, twiddles):
-    """Bit-reversed coefficients, plain -> values in natural order, flipped and loose, in place."""
+def forward_kernel(source, tile, twiddles, codeword, position, first):
+    """Bit-reversed coefficients, plain -> values in natural order: codeword[position + i, first + l] of column l.
+
+    The tile is for what lies between, and may be the source. Columns that the codeword lacks are left out.
+    """
     n, width = tile.shape
     leaf = leaf_size(n)
+    whole = leaf < n and first + width <= codeword.shape[1]
     for start in range(0, n, leaf):
         for i in range(U(start * width), U((start + leaf) * width), U(4)):
-            store(tile, i, flip(load(tile, i)))
+            store(tile, i, flip(load(source, i)))
         h = 1
         if leaf & 0x55555555 == 0:
             for block in range(start, start + leaf, 2):
-                join_two(tile, twiddles, block, 1, width)
+                join_two(tile, twiddles, block, 1)
             h = 2
         while h < leaf:
             for block in range(start, start + leaf, 4 * h):
-                join_four(tile, twiddles, block, h, width)
+                join_four(tile, twiddles, block, h)
             h *= 4
         end = start + leaf
-        while 4 * h <= n and end % (4 * h) == 0:
-            join_four(tile, twiddles, end - 4 * h, h, width)
+        while 4 * h <= n and end % (4 * h) == 0 and not (whole and 4 * h == n):
+            join_four(tile, twiddles, end - 4 * h, h)
             h *= 4
+    if whole:
+        join_out(tile, twiddles, codeword, U(position * codeword.shape[1] + first))
+    else:
+        for i in range(n):
+            for l in range(min(width, codeword.shape[1] - first)):
+                codeword[position + i, first + l] = canonical(tile[i, l] ^ FLIP)
 
 
 @kernel
@@ -172,15 +237,15 @@ def inverse_kernel(tile, twiddles, factor):
         h = n // 4
         while 4 * h > leaf:
             if start % (4 * h) == 0:
-                part_four(tile, twiddles, start, h, width)
+                part_four(tile, twiddles, start, h)
             h //= 4
         while h >= 1:
             for block in range(start, start + leaf, 4 * h):
-                part_four(tile, twiddles, block, h, width)
+                part_four(tile, twiddles, block, h)
             h //= 4
         if leaf & 0x55555555 == 0:
             for block in range(start, start + leaf, 2):
-                part_two(tile, twiddles, block, 1, width)
+                part_two(tile, twiddles, block, 1)
         w = splat(factor)
         for i in range(U(start * width), U((start + leaf) * width), U(4)):
             store(tile, i, scaled(load(tile, i), w))
@@ -220,22 +285,6 @@ def wrap_kernel(coeffs, first, order, factor, tile):
                 product = canonical(times(coeffs[first + l, base + k], scale))
                 tile[o, l] = canonical(plus(tile[o, l], product))
             scale = canonical(times(scale, factor))
-
-
-@kernel
-def store_kernel(tile, codeword, position, first):
-    """codeword[position + i, first + l] = tile[i, l], made plain and canonical, for existing rows."""
-    n, width = tile.shape
-    count = codeword.shape[1]
-    if first + width <= count:
-        for i in range(n):
-            o = U((position + i) * count + first)
-            for l in range(U(0), U(width), U(4)):
-                store(codeword, o + l, plain(load(tile, U(i * width) + l)))
-    else:
-        for i in range(n):
-            for l in range(count - first):
-                codeword[position + i, first + l] = canonical(tile[i, l] ^ FLIP)
 
 
 def bit_reversal(size: int) -> NDArray[np.int64]:
