@@ -34,6 +34,9 @@ class _Pool:
         self.lock = threading.RLock()
 
     def take(self, words: int) -> NDArray[np.uint64]:
+        # Five leading binary digits: the next proof's table may be a little longer. Pages not touched take no memory.
+        step = 1 << max(0, words.bit_length() - 5)
+        words = -(-words // step) * step
         with self.lock:
             for size in sorted(size for size in list(self.idle) if words <= size < _SMALLEST_SHARE * words):
                 blocks = self.idle.get(size)

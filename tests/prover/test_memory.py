@@ -46,6 +46,13 @@ def test_a_block_serves_more_than_half_of_its_size_only(pool: memory._Pool) -> N
     assert address(memory.empty(WORDS + 1)) == place
 
 
+def test_a_table_a_little_longer_takes_the_same_block(pool: memory._Pool) -> None:
+    table = memory.empty(WORDS + 1000)
+    place = address(table)
+    del table
+    assert address(memory.empty(WORDS + 1003)) == place
+
+
 def test_idle_blocks_make_room_those_of_the_longest_unused_size_first(pool: memory._Pool) -> None:
     first, second = memory.empty(2 * WORDS), memory.empty(WORDS)
     del first
