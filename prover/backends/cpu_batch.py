@@ -27,6 +27,7 @@ from prover.backends.cpu_lanes import (
     put_constant,
 )
 from prover.backends.cpu_simd import load, splat, store
+from prover.backends.cpu_straight import straight
 from prover.backends.cpu_tables import at, ext_plus, put
 
 # A product with a constant adds less than 2^55 to a column, and columns must stay below 2^62.
@@ -109,7 +110,7 @@ def constants_kernel(weights, out):
             put_constant(out, U(72 * r + 24 * k), splat(weights[k, r]))
 
 
-@inline
+@straight
 def add_columns(sums, o, s):
     """Adds three columns to those at o."""
     store(sums, o, load(sums, o) + s[0])
@@ -117,7 +118,7 @@ def add_columns(sums, o, s):
     store(sums, o + U(8), load(sums, o + U(8)) + s[2])
 
 
-@inline
+@straight
 def take_columns(sums, o):
     """The three columns at o, reduced: flipped and loose; leaves zeros."""
     word = constant_reduced((load(sums, o), load(sums, o + U(4)), load(sums, o + U(8))))
@@ -148,7 +149,7 @@ def combine_kernel(constants, rows, out, start, stop):
                 put(out, i, ext_plus(words, at(out, i)))
 
 
-@inline
+@straight
 def columns_sum(s, t):
     return s[0] + t[0], s[1] + t[1], s[2] + t[2]
 

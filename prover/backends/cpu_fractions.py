@@ -31,7 +31,8 @@ from prover.backends.cpu_lanes import (
     reduced,
     right,
 )
-from prover.backends.cpu_simd import evens, highs, load, lows, odds, splat, store
+from prover.backends.cpu_simd import evens, highs, load, lows, odds, single, splat, store
+from prover.backends.cpu_straight import straight
 from prover.backends.cpu_tables import (
     CHUNK,
     FLUSH,
@@ -55,7 +56,7 @@ P0, P1, P0_HI, P1_HI, Q0, Q1, Q0_HI, Q1_HI, LAST, Q1_TWO, VALUE = range(11)
 SCRATCH: Any = 11 * 3 * 64
 
 
-@inline
+@straight
 def four(t, i, step):
     """Four neighbours each, at i, i + step, ..., as the four lane vectors of their places."""
     a, b, c, d = load(t, i), load(t, i + step), load(t, i + step + step), load(t, i + step + step + step)
@@ -125,19 +126,19 @@ def fraction_fold_kernel(t, r, out, start, stop):
             put(out, i, ext_plus(ext_times_constant(ext_difference(high, low), constant), low))
 
 
-@inline
+@straight
 def last_factor(p1, q1, lam):
     """p_1 + lam q_1, plain and loose; p_1 canonical."""
     return flip_all(ext_plus(ext_times_constant(q1, lam), p1))
 
 
-@inline
+@straight
 def value(p0, last, q0, q1):
     """p_0 q_1 + q_0 (p_1 + lam q_1), plain and loose."""
     return ext_reduced(ext_columns_plus(ext_columns(p0, right(q1)), ext_columns(last, right(q0))))
 
 
-@inline
+@straight
 def staged_at_two(scratch, slot, l):
     """The line through a slot at 0 and the slot after the next at 1, at 2."""
     return ext_at_two(staged(scratch, slot + 2, l), staged(scratch, slot, l))
@@ -174,12 +175,11 @@ def weighted(low, first, count, scratch, slot):
     return ext_reduced(s)
 
 
-@inline
+@straight
 def add_high(s, high, h, x):
     """Adds x times the high weight h."""
     n = U(high.shape[1])
-    flat = high.reshape(-1)
-    eq = splat(flat[h]), splat(flat[h + n]), splat(flat[h + n + n])
+    eq = splat(single(high, h)), splat(single(high, h + n)), splat(single(high, h + n + n))
     return ext_columns_plus(s, ext_columns(x, right(eq)))
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from prover.backends.cpu_field import canonical, times
 from prover.backends.cpu_simd import exceeds, half_product, load, splat, store
+from prover.backends.cpu_straight import straight
 
 U: Any = np.uint64
 FLIP: Any = np.uint64(2**63)
@@ -24,42 +25,45 @@ E: Any = np.uint64(2**32 - 1)
 # p - 1, flipped.
 LAST: Any = np.uint64((2**64 - 2**32) ^ 2**63)
 
-kernel: Any = numba.njit(nogil=True, cache=True)
-inline: Any = numba.njit(nogil=True, forceinline=True)
+_njit: Any = numba.njit
+# Wrappers that nobody calls take a third of a helper's time in the compiler.
+kernel: Any = _njit(nogil=True, cache=True, no_cfunc_wrapper=True)
+# For helpers with loops; those without are `straight`.
+inline: Any = _njit(nogil=True, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
-@inline
+@straight
 def flip(x):
     return x ^ splat(FLIP)
 
 
-@inline
+@straight
 def flipped_plus(x, y):
     """x + y mod p: flipped and loose + plain (<= 2^64 - 2^32) -> flipped and loose."""
     total = x + y
     return total + (exceeds(x, total) >> 32)
 
 
-@inline
+@straight
 def flipped_minus(x, y):
     """x - y mod p: flipped and loose - plain (<= p) -> flipped and loose."""
     total = x - y
     return total - (exceeds(total, x) >> 32)
 
 
-@inline
+@straight
 def flipped_canonical(x):
     """Flipped and loose -> flipped and < p: subtracting p is adding 2^32 - 1."""
     return x + (exceeds(x, splat(LAST)) >> 32)
 
 
-@inline
+@straight
 def plain(x):
     """Flipped and loose -> plain and canonical."""
     return flip(flipped_canonical(x))
 
 
-@inline
+@straight
 def flipped_times(x, y, y_high):
     """x · y, plain and loose -> flipped and loose; y_high = y >> 32."""
     x_high = x >> 32
@@ -82,26 +86,26 @@ def flipped_times(x, y, y_high):
 # *columns* here.
 
 
-@inline
+@straight
 def limbs(x):
     """A plain word as limbs of 22, 22 and 20 bits."""
     mask = splat(U(2**22 - 1))
     return x & mask, (x >> 22) & mask, x >> 44
 
 
-@inline
+@straight
 def twice(x):
     return x[0] + x[0], x[1] + x[1], x[2] + x[2]
 
 
-@inline
+@straight
 def right(x):
     """Three plain words as the limbs of b0, b1, b2, 2 b1, 2 b2 (the last two because X^3 = 2)."""
     b0, b1, b2 = limbs(x[0]), limbs(x[1]), limbs(x[2])
     return b0, b1, b2, twice(b1), twice(b2)
 
 
-@inline
+@straight
 def columns(x, y):
     """word · limbs -> columns, each below 2^54 (2^55 for doubled limbs)."""
     high = x >> 32
@@ -115,12 +119,12 @@ def columns(x, y):
     )
 
 
-@inline
+@straight
 def columns_plus(s, t):
     return s[0] + t[0], s[1] + t[1], s[2] + t[2], s[3] + t[3], s[4] + t[4], s[5] + t[5]
 
 
-@inline
+@straight
 def ext_columns(x, y):
     """Three plain words · right -> the columns of the three coordinates, each below 5 · 2^54."""
     b0, b1, b2, d1, d2 = y
@@ -130,30 +134,30 @@ def ext_columns(x, y):
     return c0, c1, c2
 
 
-@inline
+@straight
 def ext_columns_plus(s, t):
     return columns_plus(s[0], t[0]), columns_plus(s[1], t[1]), columns_plus(s[2], t[2])
 
 
-@inline
+@straight
 def low_word(s0, s1, s2):
     """s0 + 2^22 s1 + 2^44 s2 mod 2^64."""
     return s0 + (s1 << 22) + (s2 << 44)
 
 
-@inline
+@straight
 def high_word(s0, s1, s2):
     """(s0 + 2^22 s1 + 2^44 s2) >> 64, below 2^43 for columns below 2^62."""
     return (s2 + ((s1 + (s0 >> 22)) >> 22)) >> 20
 
 
-@inline
+@straight
 def small_times_e(x):
     """(2^32 - 1) x for x < 2^32."""
     return (x << 32) - x
 
 
-@inline
+@straight
 def reduced(s):
     """Columns below 2^62 -> flipped and loose.
 
@@ -167,7 +171,7 @@ def reduced(s):
     return flipped_minus(word, (k >> 32) + high_word(s[3], s[4], s[5]))
 
 
-@inline
+@straight
 def ext_reduced(s):
     """The columns of an element of K -> its words, plain and loose."""
     return flip(reduced(s[0])), flip(reduced(s[1])), flip(reduced(s[2]))
@@ -179,7 +183,7 @@ def ext_reduced(s):
 # columns, not six.
 
 
-@inline
+@straight
 def put_constant(out, at, y):
     """The limbs of y and of 2^32 y, three lane vectors each, at the 24 words from `at`."""
     factor = splat(U(2**32))
@@ -204,7 +208,7 @@ def ext_constant(y):
     return out
 
 
-@inline
+@straight
 def constant_columns(x, constant, at):
     """word · constant -> three columns below 2^55."""
     high = x >> 32
@@ -215,7 +219,7 @@ def constant_columns(x, constant, at):
     )
 
 
-@inline
+@straight
 def constant_reduced(s):
     """Three columns below 2^62 -> flipped and loose."""
     k = high_word(s[0], s[1], s[2])
@@ -223,7 +227,7 @@ def constant_reduced(s):
     return flipped_minus(word, k >> 32)
 
 
-@inline
+@straight
 def three(x, constant, at0, at1, at2):
     """The columns of a coordinate: three words, each by the constant at its place."""
     s = constant_columns(x[0], constant, at0)
@@ -232,7 +236,7 @@ def three(x, constant, at0, at1, at2):
     return s[0] + t[0] + u[0], s[1] + t[1] + u[1], s[2] + t[2] + u[2]
 
 
-@inline
+@straight
 def base_times_constant(x, constant):
     """word · constant of K -> three words, flipped and loose."""
     return (
@@ -242,7 +246,7 @@ def base_times_constant(x, constant):
     )
 
 
-@inline
+@straight
 def ext_times_constant(x, constant):
     """Three plain words · constant of K -> three words, flipped and loose."""
     b1, b2, d1, d2 = U(24), U(48), U(72), U(96)

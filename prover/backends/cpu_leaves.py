@@ -31,7 +31,8 @@ from prover.backends.cpu_lanes import (
     reduced,
     right,
 )
-from prover.backends.cpu_simd import evens, half_product, load, odds, splat, store
+from prover.backends.cpu_simd import evens, half_product, load, odds, single, splat, store
+from prover.backends.cpu_straight import straight
 from prover.backends.cpu_tables import (
     CHUNK,
     FLUSH,
@@ -55,7 +56,7 @@ SUM_LO, SUM_HI, LOW_LO, LOW_HI, TWO_LO, TWO_HI = range(6)
 # -- the first layer above them -----------------------------------------------------------------------
 
 
-@inline
+@straight
 def small_columns(x, constant, at):
     """word < 2^32 · constant -> three columns below 2^54."""
     return (
@@ -65,7 +66,7 @@ def small_columns(x, constant, at):
     )
 
 
-@inline
+@straight
 def columns_sum(s, t):
     return s[0] + t[0], s[1] + t[1], s[2] + t[2]
 
@@ -93,14 +94,14 @@ def small_layer_kernel(column, k, p_out, q_out, start, stop):
             store(q_out, j * n + i, plain(flipped_plus(constant_reduced(s), splat(k[j + U(6)]))))
 
 
-@inline
+@straight
 def leaf(pick, constant, c):
     """constant - beta a for one child of four pairs, plain and loose; `constant` is that of -beta."""
     x = ext_times_constant(pick, constant)
     return (
-        flip(flipped_plus(x[0], splat(c[0]))),
-        flip(flipped_plus(x[1], splat(c[1]))),
-        flip(flipped_plus(x[2], splat(c[2]))),
+        flip(flipped_plus(x[0], splat(single(c, 0)))),
+        flip(flipped_plus(x[1], splat(single(c, 1)))),
+        flip(flipped_plus(x[2], splat(single(c, 2)))),
     )
 
 
@@ -128,7 +129,7 @@ def leaf_layer_kernel(column, k, p_out, q_out, start, stop):
 # -- rounds -------------------------------------------------------------------------------------------
 
 
-@inline
+@straight
 def put_limbs(scratch, slot, l, x):
     """Writes a word below 2^44 as two limbs to a slot and the next."""
     o = U(slot) * CHUNK + l
@@ -215,20 +216,20 @@ def small_round_kernel(column, high, low, begin, end, out, part, start, stop):
         flush(v, out, part, 3)
 
 
-@inline
+@straight
 def less(scratch, slot, l, k):
     """Four neighbours of a slot less a scalar, plain and canonical; put back there."""
     x = staged(scratch, slot, l)
     y = (
-        plain(flipped_minus(flip(x[0]), splat(k[0]))),
-        plain(flipped_minus(flip(x[1]), splat(k[1]))),
-        plain(flipped_minus(flip(x[2]), splat(k[2]))),
+        plain(flipped_minus(flip(x[0]), splat(single(k, 0)))),
+        plain(flipped_minus(flip(x[1]), splat(single(k, 1)))),
+        plain(flipped_minus(flip(x[2]), splat(single(k, 2)))),
     )
     put_staged(scratch, slot, l, y)
     return y
 
 
-@inline
+@straight
 def two(scratch, slot, l):
     lo, hi = staged(scratch, slot, l), staged(scratch, slot + 2, l)
     return at_two(hi[0], lo[0]), at_two(hi[1], lo[1]), at_two(hi[2], lo[2])

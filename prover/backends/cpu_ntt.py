@@ -34,7 +34,8 @@ from prover.backends.cpu_lanes import (
     kernel,
     plain,
 )
-from prover.backends.cpu_simd import load, splat, store
+from prover.backends.cpu_simd import load, single, splat, store
+from prover.backends.cpu_straight import straight
 
 ONE: Any = np.uint64(1)
 # Blocks up to this many positions are done stage by stage: 128 positions of eight columns are 8 KB.
@@ -55,7 +56,7 @@ def twiddles_kernel(size, root, shift, out):
         h //= 2
 
 
-@inline
+@straight
 def scaled(x, w):
     """x · w, flipped and loose -> plain and canonical."""
     return plain(flipped_times(flip(x), w, w >> 32))
@@ -65,50 +66,50 @@ def scaled(x, w):
 # processor has four butterflies at a time that do not wait for each other.
 
 
-@inline
+@straight
 def two(tile, i):
     return load(tile, i), load(tile, i + U(4))
 
 
-@inline
+@straight
 def put_two(tile, i, x):
     store(tile, i, x[0])
     store(tile, i + U(4), x[1])
 
 
-@inline
+@straight
 def scaled_two(x, w):
     return scaled(x[0], w), scaled(x[1], w)
 
 
-@inline
+@straight
 def plain_two(x):
     return plain(x[0]), plain(x[1])
 
 
-@inline
+@straight
 def plus_two(x, y):
     return flipped_plus(x[0], y[0]), flipped_plus(x[1], y[1])
 
 
-@inline
+@straight
 def minus_two(x, y):
     return flipped_minus(x[0], y[0]), flipped_minus(x[1], y[1])
 
 
-@inline
+@straight
 def times_two(x, w):
     """Flipped and loose, both."""
     high = w >> 32
     return flipped_times(flip(x[0]), w, high), flipped_times(flip(x[1]), w, high)
 
 
-@inline
+@straight
 def joined(tile, twiddles, i, h, j):
     """Two stages of evaluation, of half-lengths h and 2 h, at the words i + (0, h, 2 h, 3 h) columns."""
     step = U(8) * U(h)
-    w = splat(twiddles[U(h + j)])
-    w_even, w_odd = splat(twiddles[U(2 * h + j)]), splat(twiddles[U(3 * h + j)])
+    w = splat(single(twiddles, h + j))
+    w_even, w_odd = splat(single(twiddles, 2 * h + j)), splat(single(twiddles, 3 * h + j))
     a, b = scaled_two(two(tile, i + step), w), scaled_two(two(tile, i + U(3) * step), w)
     x, y = two(tile, i), two(tile, i + U(2) * step)
     x0, x1, y0, y1 = plus_two(x, a), minus_two(x, a), plus_two(y, b), minus_two(y, b)

@@ -34,6 +34,7 @@ from prover.backends.cpu_lanes import (
 )
 from prover.backends.cpu_leaves import columns_sum, small_columns
 from prover.backends.cpu_simd import evens, half_product, load, odds, splat, store
+from prover.backends.cpu_straight import straight
 from prover.backends.cpu_tables import CHUNK, FLUSH, at_two, flush
 
 # A constant of K: the limbs of its three words.
@@ -52,7 +53,7 @@ def constants(k):
     return out
 
 
-@inline
+@straight
 def small_symmetric(a, b, c, d):
     """e1 .. e4 of numbers below 2^18: below 2^20, 2^39 and 2^56, and a loose word; all plain."""
     s, t, m, n = a + b, c + d, half_product(a, b), half_product(c, d)
@@ -61,7 +62,7 @@ def small_symmetric(a, b, c, d):
     return s + t, m + n + half_product(s, t), by_low + (by_high << 32), flip(flipped_times(m, n, n >> 32))
 
 
-@inline
+@straight
 def symmetric(s, t, m, n):
     """e2 .. e4 from sums and products of two each, plain and loose."""
     n_high, products = n >> 32, plain(flip(m))
@@ -162,7 +163,7 @@ def words_weighted(weights, size, first, count, scratch, slot):
     return flip(reduced((s0, s1, s2, s3, s4, s5)))
 
 
-@inline
+@straight
 def held_columns(sums, o):
     return (
         load(sums, o), load(sums, o + U(4)), load(sums, o + U(8)),
@@ -170,7 +171,7 @@ def held_columns(sums, o):
     )  # fmt: skip
 
 
-@inline
+@straight
 def hold_columns(sums, o, s):
     store(sums, o, s[0])
     store(sums, o + U(4), s[1])
@@ -180,13 +181,13 @@ def hold_columns(sums, o, s):
     store(sums, o + U(20), s[5])
 
 
-@inline
+@straight
 def held(sums, o):
     """The columns of an element of K out of an array."""
     return held_columns(sums, o), held_columns(sums, o + U(24)), held_columns(sums, o + U(48))
 
 
-@inline
+@straight
 def hold(sums, o, s):
     hold_columns(sums, o, s[0])
     hold_columns(sums, o + U(24), s[1])

@@ -38,6 +38,7 @@ from prover.backends.cpu_lanes import (
     right,
 )
 from prover.backends.cpu_simd import load, splat, store
+from prover.backends.cpu_straight import straight
 from prover.backends.interface import Table, Triple
 
 # Columns grow by less than 2^57 an index and must stay below 2^62 (reduced) or 2^64 (as sums).
@@ -53,7 +54,7 @@ SUM_WORDS = 144
 # -- helpers ------------------------------------------------------------------------------------------
 
 
-@inline
+@straight
 def at(t, i):
     """Four neighbours of a K table."""
     n = U(t.shape[1])
@@ -70,14 +71,14 @@ def stage(t, i, count, scratch, slot):
             store(scratch, o + l, load(t, k * n + i + l))
 
 
-@inline
+@straight
 def staged(scratch, slot, l):
     """Four neighbours of a slot."""
     o = U(slot) * SLOT + l
     return load(scratch, o), load(scratch, o + CHUNK), load(scratch, o + CHUNK + CHUNK)
 
 
-@inline
+@straight
 def put_staged(scratch, slot, l, x):
     """Writes plain words to a slot."""
     o = U(slot) * SLOT + l
@@ -86,7 +87,7 @@ def put_staged(scratch, slot, l, x):
     store(scratch, o + CHUNK + CHUNK, x[2])
 
 
-@inline
+@straight
 def put(out, i, x):
     """Writes flipped, loose words to a K table."""
     n = U(out.shape[1])
@@ -95,70 +96,70 @@ def put(out, i, x):
     store(out, i + n + n, plain(x[2]))
 
 
-@inline
+@straight
 def ext_plus(x, y):
     """Flipped and loose + plain and canonical."""
     return flipped_plus(x[0], y[0]), flipped_plus(x[1], y[1]), flipped_plus(x[2], y[2])
 
 
-@inline
+@straight
 def flip_all(x):
     return flip(x[0]), flip(x[1]), flip(x[2])
 
 
-@inline
+@straight
 def canonical_all(x):
     """Plain and loose -> plain and canonical."""
     return plain(flip(x[0])), plain(flip(x[1])), plain(flip(x[2]))
 
 
-@inline
+@straight
 def difference(hi, lo):
     """hi - lo, plain and loose; lo canonical."""
     return flip(flipped_minus(flip(hi), lo))
 
 
-@inline
+@straight
 def ext_difference(hi, lo):
     return difference(hi[0], lo[0]), difference(hi[1], lo[1]), difference(hi[2], lo[2])
 
 
-@inline
+@straight
 def line_at_two(hi, lo):
     """2 hi - lo, flipped and loose: the line through lo at 0 and hi at 1, at 2."""
     return flipped_plus(flipped_minus(flip(hi), lo), hi)
 
 
-@inline
+@straight
 def at_two(hi, lo):
     """The same, plain and loose."""
     return flip(line_at_two(hi, lo))
 
 
-@inline
+@straight
 def ext_at_two(hi, lo):
     return at_two(hi[0], lo[0]), at_two(hi[1], lo[1]), at_two(hi[2], lo[2])
 
 
-@inline
+@straight
 def at_three(hi, lo):
     """3 hi - 2 lo, plain and loose: the same line at 3."""
     return flip(flipped_plus(flipped_minus(line_at_two(hi, lo), lo), hi))
 
 
-@inline
+@straight
 def ext_at_three(hi, lo):
     return at_three(hi[0], lo[0]), at_three(hi[1], lo[1]), at_three(hi[2], lo[2])
 
 
-@inline
+@straight
 def no_columns():
     z = splat(U(0))
     c = (z, z, z, z, z, z)
     return c, c, c
 
 
-@inline
+@straight
 def flush_columns(s, out, at):
     for j in range(6):
         o = at + U(8) * U(j)
@@ -166,7 +167,7 @@ def flush_columns(s, out, at):
         store(out, o + U(4), load(out, o + U(4)) + (s[j] >> 32))
 
 
-@inline
+@straight
 def flush(s, out, part, k):
     """Adds the columns of an element of K to row k of the sums of this part."""
     o = U((part * out.shape[1] + k) * SUM_WORDS)
@@ -188,7 +189,7 @@ def sums_to_triples(out: Table) -> list[Triple]:
     return triples
 
 
-@inline
+@straight
 def base_columns(x, y):
     """A word · three plain words -> the columns of an element of K."""
     return columns(x, limbs(y[0])), columns(x, limbs(y[1])), columns(x, limbs(y[2]))
@@ -315,7 +316,7 @@ def round_two_kernel(a, b, out, part, start, stop):
         flush(s2, out, part, 1)
 
 
-@inline
+@straight
 def base_product(x, y):
     """Plain and loose."""
     return flip(flipped_times(x, y, y >> 32))
@@ -342,7 +343,7 @@ def round_three_kernel(a, b, c, out, part, start, stop):
         flush(s3, out, part, 2)
 
 
-@inline
+@straight
 def scaled_product(x, y):
     """A word · three plain words, plain and loose."""
     return base_product(y[0], x), base_product(y[1], x), base_product(y[2], x)
