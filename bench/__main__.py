@@ -12,6 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from prover.errors import ProverError
+from verifier.errors import VerifierError
+
 
 def names() -> list[str]:
     """The benchmarks there are: files of this folder that do not start with an underscore."""
@@ -40,7 +43,7 @@ def _table(figures: dict[str, Any]) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """Exit codes: 0 ran, 2 no such benchmark."""
+    """Exit codes: 0 ran, 2 no such benchmark, or options that make no sense to the prover."""
     if not argv or argv[0] not in names():
         print(
             f"usage: python -m bench {{{','.join(names()) or 'none yet'}}} [--json] [options]",
@@ -50,8 +53,12 @@ def main(argv: list[str]) -> int:
     as_json = "--json" in argv
     module = importlib.import_module(f"bench.{argv[0]}")
     # Whatever a benchmark or a library under it prints must not mix with the one object on stdout.
-    with contextlib.redirect_stdout(sys.stderr):
-        figures: dict[str, Any] = module.run(json=as_json, argv=[a for a in argv[1:] if a != "--json"])
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            figures: dict[str, Any] = module.run(json=as_json, argv=[a for a in argv[1:] if a != "--json"])
+    except (ProverError, VerifierError) as error:
+        print(f"python -m bench {argv[0]}: {type(error).__name__}: {error}", file=sys.stderr)
+        return 2
     if as_json:
         print(json.dumps(figures, allow_nan=False))
     else:

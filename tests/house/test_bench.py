@@ -48,3 +48,10 @@ def test_an_unknown_benchmark_is_usage(argv, capsys):
     assert bench.main(argv) == 2
     out, err = capsys.readouterr()
     assert out == "" and "usage: python -m bench {" in err
+
+
+def test_options_that_make_no_sense_are_one_line(capsys):
+    assert bench.main(["headline", "--steps", "0", "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == ["python -m bench headline: InputInvalid: batch = 64 and steps = 0 must be at least 1"]
