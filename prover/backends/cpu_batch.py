@@ -17,6 +17,7 @@ from prover.backends.cpu_field import P, canonical, plus, times
 from prover.backends.cpu_lanes import (
     U,
     base_times_constant,
+    columns_sum,
     constant_columns,
     constant_reduced,
     ext_constant,
@@ -147,11 +148,6 @@ def combine_kernel(constants, rows, out, start, stop):
                 o = U(9) * (i - first)
                 words = take_columns(sums, o), take_columns(sums, o + U(12)), take_columns(sums, o + U(24))
                 put(out, i, ext_plus(words, at(out, i)))
-
-
-@straight
-def columns_sum(s, t):
-    return s[0] + t[0], s[1] + t[1], s[2] + t[2]
 
 
 @inline

@@ -228,12 +228,16 @@ def constant_reduced(s):
 
 
 @straight
+def columns_sum(s, t):
+    """The sum of three columns each."""
+    return s[0] + t[0], s[1] + t[1], s[2] + t[2]
+
+
+@straight
 def three(x, constant, at0, at1, at2):
     """The columns of a coordinate: three words, each by the constant at its place."""
-    s = constant_columns(x[0], constant, at0)
-    t = constant_columns(x[1], constant, at1)
-    u = constant_columns(x[2], constant, at2)
-    return s[0] + t[0] + u[0], s[1] + t[1] + u[1], s[2] + t[2] + u[2]
+    s = columns_sum(constant_columns(x[0], constant, at0), constant_columns(x[1], constant, at1))
+    return columns_sum(s, constant_columns(x[2], constant, at2))
 
 
 @straight

@@ -16,6 +16,7 @@ import numpy as np
 from prover.backends.cpu_fractions import add_high, four, stage_fours, weighted
 from prover.backends.cpu_lanes import (
     U,
+    columns_sum,
     constant_columns,
     constant_reduced,
     ext_columns,
@@ -67,8 +68,9 @@ def small_columns(x, constant, at):
 
 
 @straight
-def columns_sum(s, t):
-    return s[0] + t[0], s[1] + t[1], s[2] + t[2]
+def put_plus(out, i, s, word):
+    """Writes three columns, reduced, plus a word."""
+    store(out, i, plain(flipped_plus(constant_reduced(s), splat(word))))
 
 
 @kernel
@@ -86,12 +88,11 @@ def small_layer_kernel(column, k, p_out, q_out, start, stop):
         a, b = evens(x, y), odds(x, y)
         total, product = a + b, half_product(a, b)
         for j in range(U(3)):
-            word = constant_reduced(small_columns(total, p_sum, U(24) * j))
-            store(p_out, j * n + i, plain(flipped_plus(word, splat(k[j]))))
+            put_plus(p_out, j * n + i, small_columns(total, p_sum, U(24) * j), k[j])
             s = columns_sum(
                 small_columns(total, q_sum, U(24) * j), constant_columns(product, q_product, U(24) * j)
             )
-            store(q_out, j * n + i, plain(flipped_plus(constant_reduced(s), splat(k[j + U(6)]))))
+            put_plus(q_out, j * n + i, s, k[j + U(6)])
 
 
 @straight

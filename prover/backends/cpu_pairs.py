@@ -20,8 +20,8 @@ import numpy as np
 from prover.backends.cpu_fractions import add_high, four
 from prover.backends.cpu_lanes import (
     U,
+    columns_sum,
     constant_columns,
-    constant_reduced,
     flip,
     flipped_plus,
     flipped_times,
@@ -32,7 +32,7 @@ from prover.backends.cpu_lanes import (
     put_constant,
     reduced,
 )
-from prover.backends.cpu_leaves import columns_sum, small_columns
+from prover.backends.cpu_leaves import put_plus, small_columns
 from prover.backends.cpu_simd import evens, half_product, load, odds, splat, store
 from prover.backends.cpu_straight import straight
 from prover.backends.cpu_tables import CHUNK, FLUSH, at_two, flush
@@ -71,6 +71,19 @@ def symmetric(s, t, m, n):
     return flip(e2), flip(e3), flip(flipped_times(m, n, n_high))
 
 
+@straight
+def up_to_cubes(e1, e2, e3, fixed, o):
+    """The columns of e1, e2 and e3, each by a constant, the first of them at o."""
+    s = columns_sum(small_columns(e1, fixed, o), constant_columns(e2, fixed, o + CONSTANT))
+    return columns_sum(s, constant_columns(e3, fixed, o + U(2) * CONSTANT))
+
+
+@straight
+def two_small(s, t, fixed, o):
+    """The columns of two sums, each by a constant, the first of them at o."""
+    return columns_sum(small_columns(s, fixed, o), small_columns(t, fixed, o + CONSTANT))
+
+
 @kernel
 def pairs_layer_kernel(column, k, p_out, q_out, start, stop):
     """k holds the words of p's constants 4 c^3, -3 c^2 beta, 2 c beta^2, -beta^3, then of q's five."""
@@ -80,14 +93,10 @@ def pairs_layer_kernel(column, k, p_out, q_out, start, stop):
         e1, e2, e3, e4 = small_symmetric(a, b, c, d)
         for j in range(U(3)):
             o = U(24) * j
-            s = columns_sum(small_columns(e1, fixed, CONSTANT + o), constant_columns(e2, fixed, U(2) * CONSTANT + o))
-            s = columns_sum(s, constant_columns(e3, fixed, U(3) * CONSTANT + o))
-            store(p_out, j * n + i, plain(flipped_plus(constant_reduced(s), splat(k[j]))))
-            o += U(4) * CONSTANT
-            s = columns_sum(small_columns(e1, fixed, CONSTANT + o), constant_columns(e2, fixed, U(2) * CONSTANT + o))
-            s = columns_sum(s, constant_columns(e3, fixed, U(3) * CONSTANT + o))
-            s = columns_sum(s, constant_columns(e4, fixed, U(4) * CONSTANT + o))
-            store(q_out, j * n + i, plain(flipped_plus(constant_reduced(s), splat(k[j + U(12)]))))
+            put_plus(p_out, j * n + i, up_to_cubes(e1, e2, e3, fixed, CONSTANT + o), k[j])
+            s = up_to_cubes(e1, e2, e3, fixed, U(5) * CONSTANT + o)
+            s = columns_sum(s, constant_columns(e4, fixed, U(8) * CONSTANT + o))
+            put_plus(q_out, j * n + i, s, k[j + U(12)])
 
 
 @kernel
@@ -105,13 +114,11 @@ def pairs_fold_kernel(column, k, p_out, q_out, start, stop):
         s, t, m, l = a + b, c + d, half_product(a, b), half_product(c, d)
         for j in range(U(3)):
             o = U(24) * j
-            w = columns_sum(small_columns(s, fixed, CONSTANT + o), small_columns(t, fixed, U(2) * CONSTANT + o))
-            store(p_out, j * n + i, plain(flipped_plus(constant_reduced(w), splat(k[j]))))
-            o += U(3) * CONSTANT
-            w = columns_sum(small_columns(s, fixed, CONSTANT + o), small_columns(t, fixed, U(2) * CONSTANT + o))
-            w = columns_sum(w, constant_columns(m, fixed, U(3) * CONSTANT + o))
-            w = columns_sum(w, constant_columns(l, fixed, U(4) * CONSTANT + o))
-            store(q_out, j * n + i, plain(flipped_plus(constant_reduced(w), splat(k[j + U(9)]))))
+            put_plus(p_out, j * n + i, two_small(s, t, fixed, CONSTANT + o), k[j])
+            w = two_small(s, t, fixed, U(4) * CONSTANT + o)
+            w = columns_sum(w, constant_columns(m, fixed, U(6) * CONSTANT + o))
+            w = columns_sum(w, constant_columns(l, fixed, U(7) * CONSTANT + o))
+            put_plus(q_out, j * n + i, w, k[j + U(9)])
 
 
 @inline
