@@ -30,6 +30,7 @@ Bytes = Callable[[int], bytes]
 MAX_WEIGHT_WIDTH = 48
 _RANGED = ("input", "activation", "output", "backward", "error", "weight", "velocity")
 _DRY_STEPS = 1024  # a dry run draws the schedule of so many steps at a time, so that long runs need no memory for it
+_DRY_SAMPLES = 256  # a dry run of fewer is too small a sample of what other batches do: it is made several times
 _DRY_MOVING_STEPS = 64  # with momentum or decay a part keeps all its gradients, and shows its velocity at its end
 # Fractional bits of the coefficients of rounded states, and the least multiplier of a learning rate, for momentum alone
 # and with decay: a decayed state is committed with so many bits fewer than the weights have that it starts.
@@ -176,19 +177,23 @@ def part_of(p: Parameters, first: int, steps: int) -> Parameters:
     )
 
 
-def _dry_run(
-    draft: Parameters, state: State, inputs: Integers, targets: Integers, seed: bytes, on_step: Progress | None
+def _dry_runs(
+    draft: Parameters, initial: State, inputs: Integers, targets: Integers, seed: bytes, on_step: Progress | None
 ) -> Observed:
-    """The extremes of every ranged tensor in a run on a throwaway schedule."""
+    """The extremes of every ranged tensor in as many runs on a throwaway schedule as it takes to see enough samples."""
     seen, length = Observed(), _DRY_STEPS if draft.plain else _DRY_MOVING_STEPS
-    for first in range(0, draft.steps, length):
-        part = unbounded(part_of(draft, first, min(length, draft.steps - first)))
-        schedule = batches(seed, len(inputs), part.batch, part.first_step, part.steps)
-        count = None if on_step is None else (lambda done, before=first: on_step(before + done))
-        state, found = run(part, state, inputs, targets, schedule, count)
-        for name, (low, high) in found.ranges.items():
-            old = seen.ranges.get(name, (low, high))
-            seen.ranges[name] = (min(low, old[0]), max(high, old[1]))
+    runs = -(-_DRY_SAMPLES // (draft.batch * draft.steps))
+    for number in range(runs):
+        state = initial
+        for first in range(0, draft.steps, length):
+            part = unbounded(part_of(draft, first, min(length, draft.steps - first)))
+            # All runs' batches of this part at once: a schedule is drawn by whole epochs.
+            drawn = batches(seed, len(inputs), part.batch, part.first_step * runs, part.steps * runs)
+            count = None if on_step is None else (lambda done, before=first: on_step(before + done))
+            state, found = run(part, state, inputs, targets, drawn[number::runs], count)
+            for name, (low, high) in found.ranges.items():
+                old = seen.ranges.get(name, (low, high))
+                seen.ranges[name] = (min(low, old[0]), max(high, old[1]))
     return seen
 
 
@@ -200,15 +205,15 @@ def choose_parameters(
     on_step: Progress | None = None,
     seed: bytes | None = None,
 ) -> tuple[Parameters, Observed]:
-    """Trains once on a throwaway schedule and sets every width to what was seen plus one bit; velocities, which are
-    seen now and then only, plus two.
+    """Trains on a throwaway schedule, short runs several times from the same start, and sets every width to what was
+    seen plus one bit; velocities, which are seen now and then only, plus two.
 
     The schedule of the real run follows from commitments that do not exist yet; the spare bit covers the
     difference, and is left out where it would exceed the limit of min(16, table_bits) bits (weights: 48). The
     input range is taken from the whole data set and needs none. OutOfRange, with what to change: a tensor
     needs more.
     """
-    observed = _dry_run(draft, initial, inputs, targets, seed or secrets.token_bytes(32), on_step)
+    observed = _dry_runs(draft, initial, inputs, targets, seed or secrets.token_bytes(32), on_step)
     observed.ranges["input"] = (int(inputs.min()), int(inputs.max()))
     widths: dict[str, Any] = {}
     spare = {"input": 0, "velocity": 2}

@@ -11,6 +11,8 @@ from verifier.statement import Parameters
 from .errors import OutOfRange
 from .exact import LIMIT_BITS, Integers, bits_needed, extremes, magnitude, matmul_exact, on_host, square_sums
 
+_ADVICE = "Ranges come from a trial run on other batches: start again to have them chosen anew, or lower the rate."
+
 
 @dataclass
 class Observed:
@@ -40,7 +42,7 @@ class Watch:
             worst = high if high >= 1 << (width - 1) else low
             raise OutOfRange(
                 f"step {self.step}, layer {layer}: {name} {worst} does not fit {name}_width = {width} "
-                f"bits; it needs {bits_needed(low, high)}. Declare a wider range or lower the rate."
+                f"bits; it needs {bits_needed(low, high)}. {_ADVICE}"
             )
 
     def norms(self, name: str, layer: int, values: Integers, rows: bool = True) -> None:
@@ -56,7 +58,7 @@ class Watch:
         if width and largest >= 1 << width:
             raise OutOfRange(
                 f"step {self.step}, layer {layer}: {name} {largest} does not fit {name}_width = {width} bits; it needs "
-                f"{largest.bit_length()}. Declare a wider range or lower the rate."
+                f"{largest.bit_length()}. {_ADVICE}"
             )
 
     def product(self, name: str, layer: int, a: Integers, b: Integers) -> Integers:

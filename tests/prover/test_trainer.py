@@ -412,6 +412,17 @@ def test_chosen_widths_hold_the_run_with_one_spare_bit():
     train(chosen, initial, inputs, targets, batches(bytes([7]) * 32, len(inputs), p.batch, 0, p.steps))
 
 
+def test_a_short_run_is_tried_on_enough_samples_for_any_batch():
+    p = draft(batch=1, steps=1)
+    inputs, targets, _ = problem(p, samples=40, low=-3, high=3)
+    inputs[17] *= 100  # one sample in forty; a single trial of one step would most likely miss it
+    initial = initial_state(p.widths, p.weight_bits, np.random.default_rng(4).bytes)
+    chosen, seen = choose_parameters(p, initial, inputs, targets, seed=SEED)
+    for sample in range(len(inputs)):
+        train(chosen, initial, inputs, targets, [[sample]])
+    assert chosen.activation_width == seen.width("activation") + 1
+
+
 def test_a_run_that_needs_wider_tables_is_refused():
     p = draft(table_bits=8)
     inputs, targets, _ = problem(p)
