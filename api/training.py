@@ -21,7 +21,7 @@ from prover.exact import Integers, on_host
 from prover.files import write_atomic
 from prover.model_io import Dataset, load_data, load_state, save_weights
 from prover.plan import least_segments, plan_segments
-from prover.rates import scheduled
+from prover.rates import coarse_note, scheduled
 from prover.run import Segment, train_segments
 from prover.scaling import Scaling, choose_scaling, divisor, flattened, flattened_note
 from prover.session import commit_final, commit_start
@@ -148,11 +148,12 @@ def parse_nonce(text: str | None) -> bytes:
 
 def _draft(options: Options, widths: tuple[int, ...]) -> Parameters:
     try:
-        return draft_parameters(
+        rates = parse_rates(options.rates, options.steps, options.schedule, options.warmup)
+        draft = draft_parameters(
             widths=widths,
             batch=options.batch,
             steps=options.steps,
-            rate=parse_rates(options.rates, options.steps, options.schedule, options.warmup),
+            rate=rates,
             loss=options.loss or ("ce" if options.target == "one-hot" else "mse"),
             target=options.target,
             table_bits=TABLE_BITS,
@@ -173,6 +174,10 @@ def _draft(options: Options, widths: tuple[int, ...]) -> Parameters:
     except InputInvalid as error:
         # Everything in a draft comes from options, so a fault in it is a fault of usage.
         raise UsageError(str(error)) from None
+    note = coarse_note(draft, rates)
+    if note is not None:
+        say(f"note: {note} (--lr, --schedule)")
+    return draft
 
 
 def _read(options: Options, widths: tuple[int, ...], p: Parameters) -> tuple[runs.Settings, Integers, Integers]:

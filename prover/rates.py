@@ -6,11 +6,14 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
+from verifier.statement import Parameters
+
 from .errors import InputInvalid
 
 MAX_RATE_BITS = 30
 MAX_MULTIPLIER = 1 << 20
 FINE = 7  # rates are rounded by less than 2^-FINE / 2 of the largest
+COARSE = 0.5  # a rate that rounding moves by more than this share of itself is worth a word to the user
 
 
 def multipliers(batch: int, rates: Sequence[float], least: int = 1) -> tuple[int, tuple[int, ...]]:
@@ -57,6 +60,27 @@ def _floor_log2(value: Fraction) -> int:
 
 def _nearest(value: Fraction) -> int:
     return math.floor(value + Fraction(1, 2))
+
+
+def coarse_note(p: Parameters, rates: float | Sequence[float]) -> str | None:
+    """What to tell a user about rates far below the largest, which rounding moves by much, if there are any.
+
+    `p` has the multipliers of `rates`; a single rate is always fine enough.
+    """
+    if isinstance(rates, int | float):
+        return None
+    unit = p.batch / 2**p.rate_bits
+    used = (p.rates[t if len(p.rates) > 1 else 0] * unit for t in range(p.steps))
+    pairs = zip(rates, used, strict=True)
+    moved = sorted((abs(k - rate) / rate, rate, k) for rate, k in pairs if abs(k - rate) > COARSE * rate)
+    if not moved:
+        return None
+    _, rate, k = moved[-1]
+    return (
+        f"{len(moved)} of {len(rates)} learning rates are rounded by more than {COARSE:.0%}, {rate:.3g} to {k:.3g} for "
+        f"one: all are multiples of {unit:.3g}, which is fine for the largest, {max(rates):.3g}. A schedule that ends "
+        "higher is rounded by less"
+    )
 
 
 def scheduled(rate: float, steps: int, schedule: str = "constant", warmup: int = 0) -> float | list[float]:

@@ -31,7 +31,7 @@ from .model_io import Dataset, dataset_of, features_of, float_arrays, load_data,
 from .openings import Openings
 from .plan import Plan, least_segments, plan_run, plan_segments
 from .proving import prove as make_proof
-from .rates import scheduled
+from .rates import coarse_note, scheduled
 from .scaling import Scaling, choose_scaling, divisor, flattened, flattened_note
 from .session import ZERO_ROOT, assemble, commit_final, commit_start
 from .trainer import Load, Progress, State, Trace, outputs, predict, public_state
@@ -54,7 +54,7 @@ class Run:
     """A trained run with all its secrets. It cannot be copied or pickled: two copies would spend the same openings.
 
     `source`, `label` and `header` say how a data file was read; inputs [n, d_0] and targets [n, d_L] are the committed
-    integers; `note` is what a user should know about the data, or None.
+    integers; `note` is what a user should know about data or rates, or None.
     """
 
     segments: tuple[Segment, ...]
@@ -220,11 +220,12 @@ def train(
     loss = loss or ("ce" if target == "one-hot" else "mse")
     _check_options(target, loss, activation, security_bits)
     _check_first(seed, initial, nonce)
+    rates = _rates(lr, steps, schedule, warmup)
     draft = draft_parameters(
         widths=tuple(layers),
         batch=batch,
         steps=steps,
-        rate=_rates(lr, steps, schedule, warmup),
+        rate=rates,
         loss=loss,
         target=target,
         table_bits=16,
@@ -259,7 +260,8 @@ def train(
     start, blindings = commit_start(backend, parts[0], inputs, targets, first, seed=seed)
     start = dataclasses.replace(start, nonce=nonce)
     segments = tuple(train_segments(backend, start, parts, first, inputs, targets, blindings, on_step))
-    note = flattened_note(flattened(dataset.features, inputs), draft.widths[0])
+    notes = flattened_note(flattened(dataset.features, inputs), draft.widths[0]), coarse_note(draft, rates)
+    note = "; ".join(filter(None, notes)) or None
     return Run(segments, inputs, targets, scaling, dataset.source, label, header, note)
 
 

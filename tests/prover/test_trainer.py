@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from prover.choose import (
 from prover.errors import InputInvalid, OutOfRange
 from prover.exact import bits_needed, matmul_exact, round_half_up
 from prover.model_io import load_data
-from prover.rates import multipliers, scheduled
+from prover.rates import coarse_note, multipliers, scheduled
 from prover.trainer import State, Trace, outputs, predict, run, train
 from verifier import schedule as public
 from verifier.errors import ParametersUnsafe
@@ -343,6 +344,19 @@ def test_rates_beyond_all_multipliers(batch, rate):
 def test_a_rate_that_rounding_would_make_zero():
     with pytest.raises(InputInvalid, match=r"is rounded to zero beside the largest, 0\.1"):
         multipliers(64, [0.1, 1e-5])
+
+
+@pytest.mark.parametrize("rates, moved", [
+    (0.02, None),
+    ([0.25] * 4, None),
+    ([0.25, 0.25, 0.003, 0.002], None),  # multiples of 2^-9 here
+    ([0.25, 0.25, 0.0013, 0.001], "2 of 4 .*0.001 to 0.00195.*multiples of 0.00195.*the largest, 0.25"),
+    (scheduled(0.1, 256, "cosine"), None),
+])  # fmt: skip
+def test_a_word_about_rates_that_rounding_moves_by_much(rates, moved):
+    p = draft(batch=4, rate=rates, steps=4 if isinstance(rates, float) else len(rates))
+    note = coarse_note(p, rates)
+    assert note is None if moved is None else re.search(moved, note), note
 
 
 def test_fine_multipliers_for_optimisers_that_weigh_them():
