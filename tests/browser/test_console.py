@@ -91,15 +91,23 @@ def secrets_at(url: str) -> set[str]:
 
 
 def check_reopened(page: Page) -> None:
-    """Opened once more, a job that is over lists its events and is never shown as running."""
+    """Opened once more, a job that is over lists its events and is never shown as running; buttons are drawn once."""
     page.evaluate("""() => {
       const state = document.getElementById("job-state");
-      window.states = [];
+      window.states = [], window.drawn = {};
       new MutationObserver(() => window.states.push(state.textContent)).observe(state, { childList: true });
+      for (const name of ["jobs", "job-files"]) {
+        window.drawn[name] = 0;
+        new MutationObserver((changes) => changes.forEach((change) => window.drawn[name] += change.addedNodes.length))
+          .observe(document.getElementById(name), { childList: true });
+      }
     }""")
-    page.locator("#jobs [data-act^=open-]").click()
+    with page.expect_response(re.compile(r"/v1/jobs\?")):  # the list, asked for when all of the job is shown
+        page.locator("#jobs [data-act^=open-]").click()
     expect(page.locator("#events li").last).to_contain_text("succeeded")
     assert set(page.evaluate("window.states")) - {""} == {"succeeded"}
+    page.wait_for_function("document.getElementById('job-files').children.length")
+    assert page.evaluate("window.drawn") == {"jobs": 0, "job-files": page.locator("#job-files button").count()}
 
 
 def test_a_run_is_proven_watched_and_downloaded(tabs: Callable[[str], Tab], tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 import { element, copyable } from "../verify/verdict.js";
 import { hasKey, json, remembered, useKey } from "./service.js";
 import { NotReady, prove, readRun } from "./upload.js";
-import { at, closeJob, isOver, openJob, status } from "./watch.js";
+import { at, closeJob, isOver, openJob, renew, status } from "./watch.js";
 
 const id = (name) => document.getElementById(name);
 const EVERY = 5000, ROWS = 20;
@@ -38,7 +38,7 @@ async function list(next = null) {
 // The list is drawn anew while somebody may be moving through it with the keyboard.
 function replace(rows) {
   const focused = document.activeElement?.dataset?.act;
-  id("jobs").replaceChildren(...rows);
+  renew(id("jobs"), rows);
   if (focused) document.querySelector(`[data-act="${focused}"]`)?.focus();
   id("jobs-empty").hidden = rows.length > 0;
 }

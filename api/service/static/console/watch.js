@@ -89,7 +89,7 @@ function show(job) {
   if (job.failure) rows.push(["Failure", [`${job.failure.code}: ${job.failure.message}`]]);
   if (job.kind === "verify" && job.result) rows.push(...verdict(job.result));
   for (const digest of job.result?.statements ?? []) rows.push(["Statement", copyable(`sha256:${digest}`)]);
-  id("job-facts").replaceChildren(...rows.flatMap(([name, value]) =>
+  renew(id("job-facts"), rows.flatMap(([name, value]) =>
     [element("dt", { textContent: name }), element("dd", {}, ...value)]));
   files(job);
 }
@@ -113,11 +113,23 @@ function files(job) {
     wanted.push([`/v1/proofs/${result.proofs[0]}/report`, "report.html"]);
   }
   if (result.reply) wanted.push([`/v1/artifacts/${result.reply}`, "reply"]);
-  id("job-files").replaceChildren(...wanted.map(([path, name]) => {
+  renew(id("job-files"), wanted.map(([path, name]) => {
     const button = element("button", { type: "button", textContent: `Download ${name}` });
+    button.dataset.path = path;
     button.onclick = () => save(path, name).catch(say);
     return button;
   }));
+}
+
+// Draws anew what has changed and nothing else: a button that is replaced between press and release loses the click, and
+// one that has the focus loses it.
+export function renew(parent, nodes) {
+  nodes.forEach((node, k) => {
+    const old = parent.children[k];
+    if (!old) parent.append(node);
+    else if (!old.isEqualNode(node)) old.replaceWith(node);
+  });
+  while (parent.children.length > nodes.length) parent.lastElementChild.remove();
 }
 
 const pad = (number) => String(number).padStart(3, "0");
