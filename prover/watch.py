@@ -11,7 +11,7 @@ from verifier.statement import Parameters
 from .errors import OutOfRange
 from .exact import LIMIT_BITS, Integers, bits_needed, extremes, magnitude, matmul_exact, on_host, square_sums
 
-_ADVICE = "Ranges come from a trial run on other batches: start again to have them chosen anew, or lower the rate."
+_ADVICE = "Ranges come from a dry run on other batches: start again to have them chosen anew, or lower the rate."
 
 
 @dataclass
