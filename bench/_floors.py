@@ -12,7 +12,7 @@ from prover.proving import Job
 from verifier.commitment import group_rows
 from verifier.lookup import layout
 from verifier.merge import committed_bits
-from verifier.relation import GROUPS
+from verifier.tensors import GROUPS
 
 LEAF_BYTES = 64  # a salt and a prefix beside each column, a node above each leaf
 

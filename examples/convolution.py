@@ -25,9 +25,10 @@ from verifier.check import Verdict, verify_relation
 from verifier.commitment import code_of
 from verifier.errors import StatementMismatch
 from verifier.evaluation import accuracy_relation
-from verifier.relation import Relation, Sharing
+from verifier.relation import Relation
 from verifier.schedule import batches
 from verifier.statement import Parameters, Statement, parse_statement
+from verifier.tensors import Sharing
 
 DIGITS = Path("examples/data/digits.csv.gz")
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from verifier.optimizer import coefficients
-from verifier.relation import Einsum, Form, History, Relation, State
+from verifier.relation import Einsum, Relation
 from verifier.statement import Statement
+from verifier.tensors import Form, History, State
 
 from .errors import WitnessUnsatisfied
 from .exact import Integers, matmul_exact

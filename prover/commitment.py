@@ -12,7 +12,8 @@ from verifier.channel import Opened
 from verifier.commitment import Code, group_rows
 from verifier.field import Ext
 from verifier.merge import committed_bits
-from verifier.relation import GROUPS, Relation
+from verifier.relation import Relation
+from verifier.tensors import GROUPS
 
 from .backends.interface import Backend, Digests, Table
 from .dialogue import Draw, Say, Script

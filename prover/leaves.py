@@ -18,8 +18,9 @@ import numpy as np
 
 from verifier.field import ZERO, Ext, P, total
 from verifier.lookup import Block, layout, select
-from verifier.relation import Form, Lookup, Relation
+from verifier.relation import Lookup, Relation
 from verifier.tables import second_column
+from verifier.tensors import Form
 
 from .backends.interface import Backend, Made, Table
 from .fractions import Stored, beyond

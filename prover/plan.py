@@ -11,9 +11,9 @@ from verifier.commitment import group_rows
 from verifier.display import Sheet
 from verifier.errors import ParametersUnsafe
 from verifier.proof import HEADER_BYTES
-from verifier.relation import GROUPS
 from verifier.security import bits_of
 from verifier.statement import Parameters, Statement
+from verifier.tensors import GROUPS
 from verifier.training import check_bounds, integer_bounds
 
 from .choose import check_schedule, choose_rows, norm_choices, part_of

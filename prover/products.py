@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from verifier.claims import tail
+from verifier.claims import Point, tail
 from verifier.field import Ext
 from verifier.kernel import Kernel, last_kernels, state_kernel
 from verifier.optimizer import coefficients
-from verifier.products import Entry, Point, Points
-from verifier.relation import Axis, Einsum, Relation
+from verifier.products import Entry, Points
+from verifier.relation import Einsum, Relation
+from verifier.tensors import Axis
 
 from . import sumcheck
 from .backends.interface import MODULUS, Backend, Table

@@ -9,11 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from verifier.relation import Axis, Form, History, Lookup, Relation, limb_widths
-from verifier.relation import State as CommittedState
+from verifier.relation import Lookup, Relation
 from verifier.relation import Table as LookupTable
 from verifier.statement import Parameters
 from verifier.tables import SLOPE_BITS, second_column
+from verifier.tensors import Axis, Form, History, limb_widths
+from verifier.tensors import State as CommittedState
 
 from .activations import activate, chain
 from .backends import host

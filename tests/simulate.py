@@ -12,9 +12,10 @@ import numpy as np
 
 from verifier.field import P
 from verifier.optimizer import coefficients
-from verifier.relation import Axis, Relation, limb_widths
+from verifier.relation import Relation
 from verifier.statement import Parameters
 from verifier.tables import exponential
+from verifier.tensors import Axis, limb_widths
 from verifier.training import exponential_top
 
 Arrays = dict[str, Any]

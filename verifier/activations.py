@@ -8,9 +8,10 @@ the other, d = SLOPE_BITS. A function is added by its two columns in `tables.py`
 from __future__ import annotations
 
 from .builder import Builder
-from .relation import Form, Identity, Lookup, Part, Table, linear
+from .relation import Identity, Lookup, Part, Table
 from .statement import Parameters
 from .tables import SLOPE_BITS
+from .tensors import Form, linear
 
 
 def function_tables(p: Parameters) -> tuple[Table, Table]:

@@ -2,26 +2,9 @@
 
 from __future__ import annotations
 
-from .relation import (
-    Axis,
-    Einsum,
-    Final,
-    Form,
-    History,
-    Identity,
-    Lookup,
-    Masked,
-    Norm,
-    Public,
-    Relation,
-    Selection,
-    Table,
-    Tensor,
-    Total,
-    limb_widths,
-    linear,
-)
+from .relation import Einsum, Final, Identity, Lookup, Norm, Public, Relation, Selection, Table, Total
 from .statement import Statement
+from .tensors import Axis, Form, History, Masked, Tensor, limb_widths, linear
 
 
 class Builder:

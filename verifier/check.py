@@ -16,10 +16,11 @@ from .opening import check_file, with_file
 from .parameters import Parameters
 from .proof import decode_proof
 from .protocol import converse
-from .relation import GROUPS, Relation
+from .relation import Relation
 from .schedule import work
 from .security import bits_of, check_promise, check_security, shape_of
 from .statement import Statement, parse_statement
+from .tensors import GROUPS
 from .training import check_bounds, training_relation
 
 MAX_SCHEDULE = 1 << 22

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .channel import Hidden
-from .field import ONE, Ext, bounded_equality, equality, equality_table, indicator, total
-from .relation import Axis, Form
+from .field import ONE, ZERO, Ext, bounded_equality, equality, equality_table, indicator, total
+from .tensors import Axis, Form, History, Sharing, State
+
+Point = tuple[Ext, ...]
 
 
 @dataclass(frozen=True)
 class At:
     """The weight vector eq(point, .) of an axis or of several; restricted to indices below `size` if given."""
 
-    point: tuple[Ext, ...]
+    point: Point
     size: int | None = None
 
     @property
@@ -121,3 +123,26 @@ def inside(axes: Sequence[Axis], points: Sequence[Sequence[Ext]]) -> Ext:
     for axis, point in zip(axes, points, strict=True):
         out = out * indicator(point, axis.size)
     return out
+
+
+def state_claim(name: str, history: History, state: State, rows: Point | None, columns: Point, value: Hidden) -> Claim:
+    """form - offset * I = value at an entry of a committed state; of a shared one, summed over the list with the weight
+    that each of its entries has there."""
+    if state.sharing is not None:
+        weights = sharing_weights(state.sharing, rows or (), columns)
+        listed = Weight((Rows(Axis("k", state.sharing.size).bits, weights),))
+        return form_claim(name, value + total(w for _, w in weights) * state.offset, state.form, listed)
+    axes = [history.columns] if history.rows is None else [history.rows, history.columns]
+    where = [columns] if rows is None else [rows, columns]
+    weight = at_axes(axes, where, masked=False)
+    return form_claim(name, value + inside(axes, where) * state.offset, state.form, weight)
+
+
+def sharing_weights(sharing: Sharing, rows: Point, columns: Point) -> tuple[tuple[int, Ext], ...]:
+    """(k, sum of eq(rows, row) eq(columns, column) over the places of k): how the list makes up the shared tensor's
+    multilinear extension. One multiplication an entry."""
+    at_row, at_column = equality_table(rows), equality_table(columns)
+    weights: dict[int, Ext] = {}
+    for row, column, k in sharing.entries:
+        weights[k] = weights.get(k, ZERO) + at_row[row] * at_column[column]
+    return tuple(sorted(weights.items()))

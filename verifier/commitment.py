@@ -19,8 +19,9 @@ from .channel import Channel, Hidden, Opened
 from .errors import ParametersUnsafe
 from .field import GENERATOR, ZERO, Ext, P, equality_table, root_of_unity
 from .merge import Merged, committed_bits
-from .relation import GROUPS, Relation
+from .relation import Relation
 from .statement import Parameters
+from .tensors import GROUPS
 
 MARGIN_BITS = 2  # the query term alone aims this far below the security asked for, to leave room for the others
 

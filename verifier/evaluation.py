@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from .builder import Builder
 from .network import chosen, forward, states, targets
-from .relation import Identity, Part, Relation, Sharing, Total, linear
+from .relation import Identity, Part, Relation, Total
 from .statement import Statement
+from .tensors import Sharing, linear
 
 
 def accuracy_relation(statement: Statement, shared: Mapping[str, Sharing] | None = None) -> Relation:

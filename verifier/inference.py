@@ -5,8 +5,9 @@ from __future__ import annotations
 from .builder import Builder
 from .network import chosen, forward, states
 from .public import Matrix
-from .relation import Public, Relation, linear
+from .relation import Public, Relation
 from .statement import Statement
+from .tensors import linear
 
 
 def inference_relation(statement: Statement) -> Relation:

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from .activations import activate
 from .builder import Builder
-from .relation import Axis, Einsum, Final, Form, History, Identity, Lookup, Part, Sharing, State, Table, linear
+from .relation import Einsum, Final, Identity, Lookup, Part, Table
+from .tensors import Axis, Form, History, Sharing, State, linear
 
 
 def _inputs(build: Builder) -> None:

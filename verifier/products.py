@@ -11,13 +11,12 @@ from dataclasses import dataclass
 
 from . import initial, sumcheck
 from .channel import Channel, Hidden, Pair
-from .claims import Claim, Rows, Weight, at_axes, form_claim, inside, tail
-from .field import ONE, ZERO, Ext, equality, equality_table, total
+from .claims import Claim, Point, at_axes, form_claim, inside, state_claim, tail
+from .field import ONE, ZERO, Ext, equality
 from .kernel import Kernel, last_kernels, state_kernel
-from .relation import Axis, Einsum, History, Relation, Sharing, State
+from .relation import Einsum, Relation
 from .statement import Statement
-
-Point = tuple[Ext, ...]
+from .tensors import Axis, History
 
 
 @dataclass(frozen=True)
@@ -100,29 +99,6 @@ def _final_states(channel: Channel, relation: Relation, points: Points, claims: 
         claims.append(state_claim(final.name, history, final.state, rows, columns, value))
         out.append(WeightClaim(final.history, kernels[final.velocity], rows, columns, value))
     return out
-
-
-def state_claim(name: str, history: History, state: State, rows: Point | None, columns: Point, value: Hidden) -> Claim:
-    """form - offset * I = value at an entry of a committed state; of a shared one, summed over the list with the weight
-    that each of its entries has there."""
-    if state.sharing is not None:
-        weights = sharing_weights(state.sharing, rows or (), columns)
-        listed = Weight((Rows(Axis("k", state.sharing.size).bits, weights),))
-        return form_claim(name, value + total(w for _, w in weights) * state.offset, state.form, listed)
-    axes = [history.columns] if history.rows is None else [history.rows, history.columns]
-    where = [columns] if rows is None else [rows, columns]
-    weight = at_axes(axes, where, masked=False)
-    return form_claim(name, value + inside(axes, where) * state.offset, state.form, weight)
-
-
-def sharing_weights(sharing: Sharing, rows: Point, columns: Point) -> tuple[tuple[int, Ext], ...]:
-    """(k, sum of eq(rows, row) eq(columns, column) over the places of k): how the list makes up the shared tensor's
-    multilinear extension. One multiplication an entry."""
-    at_row, at_column = equality_table(rows), equality_table(columns)
-    weights: dict[int, Ext] = {}
-    for row, column, k in sharing.entries:
-        weights[k] = weights.get(k, ZERO) + at_row[row] * at_column[column]
-    return tuple(sorted(weights.items()))
 
 
 def _finish(

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import log2
 
-from .channel import RecordingChannel
 from .commitment import Code, code_of
 from .errors import ParametersUnsafe
 from .field import P
 from .merge import committed_bits
 from .protocol import converse
+from .recording import RecordingChannel
 from .relation import Relation
 from .statement import Parameters, Statement
 from .zero_knowledge import PadCode, pad_code

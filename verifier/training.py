@@ -13,8 +13,9 @@ from .network import finals, forward, states, targets
 from .norms import activations, changes, gradients, norms
 from .opening import model_relation
 from .optimizer import coefficients, spread
-from .relation import Einsum, Form, Identity, Lookup, Part, Relation, Table, linear
+from .relation import Einsum, Identity, Lookup, Part, Relation, Table
 from .statement import Parameters, Statement
+from .tensors import Form, linear
 
 USES = {"accuracy": accuracy_relation, "inference": inference_relation, "model": model_relation}
 

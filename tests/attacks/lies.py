@@ -10,7 +10,7 @@ import numpy as np
 from tests.simulate import Arrays, Tamper, split
 from tests.support import PRESET
 from verifier.field import P
-from verifier.relation import limb_widths
+from verifier.tensors import limb_widths
 
 W = PRESET.weight_bits
 BATCH = PRESET.batch

@@ -6,10 +6,11 @@ import random
 from collections.abc import Callable, Sequence
 
 from tests.support import Forged, relation_of, shape_with
-from verifier.channel import Leaf, Opened, ReadingChannel
+from verifier.channel import Opened, ReadingChannel
 from verifier.field import P
 from verifier.proof import HEADER_BYTES, decode_proof
 from verifier.protocol import converse
+from verifier.recording import Leaf
 
 
 class TracingChannel(ReadingChannel):

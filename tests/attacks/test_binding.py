@@ -24,7 +24,8 @@ from verifier.channel import Channel, Hidden
 from verifier.commitment import Code, Combination, evaluate_on_subgroup
 from verifier.field import GENERATOR, ZERO, Ext, P, equality_table
 from verifier.merge import Merged, committed_bits
-from verifier.relation import GROUPS, Relation
+from verifier.relation import Relation
+from verifier.tensors import GROUPS
 from verifier.transcript import Transcript
 
 

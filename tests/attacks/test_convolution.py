@@ -21,8 +21,9 @@ from prover.witness import count_lookups, pad, to_field
 from verifier import MalformedProof, MalformedStatement, ParametersUnsafe, RejectedProof, StatementMismatch, verify
 from verifier.evaluation import accuracy_relation
 from verifier.field import P
-from verifier.relation import Relation, Sharing
+from verifier.relation import Relation
 from verifier.statement import Parameters, Statement
+from verifier.tensors import Sharing
 
 
 def load(name: str) -> Any:

@@ -27,10 +27,11 @@ from prover.trainer import State, train
 from prover.witness import build_witness, derived_integers, pad, to_field
 from verifier import MalformedProof, ParametersUnsafe, RejectedProof, VerifierError, verify
 from verifier import zero_knowledge as ligero
-from verifier.channel import Channel, ReadingChannel, RecordingChannel
+from verifier.channel import Channel, ReadingChannel
 from verifier.commitment import codeword_point
 from verifier.field import Ext, P
 from verifier.proof import HEADER_BYTES
+from verifier.recording import RecordingChannel
 from verifier.statement import Parameters, Statement
 
 BACKEND = cpu.BACKEND

@@ -18,8 +18,8 @@ from verifier.commitment import PADS_PREFIX, leaf_digest, leaf_prefix, root_from
 from verifier.field import Ext, P
 from verifier.proof import decode_proof
 from verifier.protocol import converse
-from verifier.relation import GROUPS
 from verifier.statement import replace
+from verifier.tensors import GROUPS
 from verifier.transcript import Transcript, encode_elements
 
 

@@ -22,7 +22,7 @@ from verifier import ParametersUnsafe
 from verifier.channel import Hidden
 from verifier.commitment import Code, code_of
 from verifier.field import ONE, Ext, P
-from verifier.relation import GROUPS
+from verifier.tensors import GROUPS
 from verifier.zero_knowledge import PadCode, PadLayout, pad_code
 
 ROOT = Path(__file__).parents[2]

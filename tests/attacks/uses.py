@@ -20,10 +20,11 @@ from prover.trainer import State, train
 from prover.witness import count_lookups, to_field
 from tests.attacks.mutations import TracingChannel
 from verifier import verify
-from verifier.channel import Leaf, ReadingChannel
+from verifier.channel import ReadingChannel
 from verifier.field import P
 from verifier.proof import HEADER_BYTES, decode_proof
 from verifier.protocol import converse
+from verifier.recording import Leaf
 from verifier.relation import Relation
 from verifier.security import shape_of
 from verifier.statement import Parameters, Statement

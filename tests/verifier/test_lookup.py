@@ -12,8 +12,9 @@ from tests.support import PRESET, forge
 from verifier import ParametersUnsafe
 from verifier.field import Ext, P, equality_table, total
 from verifier.lookup import layout
-from verifier.relation import Axis, Lookup, Relation, Table, Tensor, linear
+from verifier.relation import Lookup, Relation, Table
 from verifier.tables import evaluate, second_column
+from verifier.tensors import Axis, Tensor, linear
 
 
 def test_no_two_tables_share_an_identity() -> None:
