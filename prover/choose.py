@@ -192,8 +192,7 @@ def _dry_runs(
             count = None if on_step is None else (lambda done, before=first: on_step(before + done))
             state, found = run(part, state, inputs, targets, drawn[number::runs], count)
             for name, (low, high) in found.ranges.items():
-                old = seen.ranges.get(name, (low, high))
-                seen.ranges[name] = (min(low, old[0]), max(high, old[1]))
+                seen.widen(name, low, high)
     return seen
 
 

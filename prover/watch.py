@@ -20,6 +20,11 @@ class Observed:
 
     ranges: dict[str, tuple[int, int]] = field(default_factory=dict)
 
+    def widen(self, name: str, low: int, high: int) -> None:
+        """Takes note of values of `name` from `low` to `high`."""
+        old = self.ranges.get(name, (low, high))
+        self.ranges[name] = (min(low, old[0]), max(high, old[1]))
+
     def width(self, name: str) -> int:
         """Bits of the narrowest signed range that holds all values seen of `name` (1 if none was seen)."""
         return bits_needed(*self.ranges.get(name, (0, 0)))
@@ -35,8 +40,7 @@ class Watch:
 
     def see(self, name: str, layer: int, values: Integers) -> None:
         low, high = extremes(values)
-        old = self.observed.ranges.get(name, (low, high))
-        self.observed.ranges[name] = (min(low, old[0]), max(high, old[1]))
+        self.observed.widen(name, low, high)
         width: int = getattr(self.parameters, f"{name}_width")
         if low < -(1 << (width - 1)) or high >= 1 << (width - 1):
             worst = high if high >= 1 << (width - 1) else low
@@ -52,8 +56,7 @@ class Watch:
             self._norm(f"{name}_row_norm", layer, _largest_square_sum(values, True))
 
     def _norm(self, name: str, layer: int, largest: int) -> None:
-        low, high = self.observed.ranges.get(name, (0, 0))
-        self.observed.ranges[name] = (low, max(high, largest))
+        self.observed.widen(name, 0, largest)
         width: int = getattr(self.parameters, f"{name}_width")
         if width and largest >= 1 << width:
             raise OutOfRange(
