@@ -281,7 +281,17 @@ def test_refused(name: str) -> None:
 @pytest.mark.parametrize("seed", range(1, 21))
 @pytest.mark.parametrize("name", CHEATS)
 def test_refused_with_other_seeds(name: str, seed: int) -> None:
-    run(name, seed)
+    """In another problem several checks may see the lie, and one that changes nothing there is none."""
+    _, hooks, true_end = CHEATS[name]
+    p = hooks.get("p", PRESET)
+    rest = {key: value for key, value in hooks.items() if key != "p"}
+    for zero_knowledge in (True, False):
+        forged = forge(dataclasses.replace(p, zero_knowledge=zero_knowledge), seed=seed, **rest)
+        try:
+            forged.verify()
+        except RejectedProof:
+            continue
+        assert is_true(forged) and not true_end
 
 
 GARBAGE = {
