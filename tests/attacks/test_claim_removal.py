@@ -204,13 +204,14 @@ def attack(claim: str, attacks: dict[str, dict[str, Any]], **more: Any) -> None:
     hooks = dict(attacks[claim]) | more
     p: Parameters = hooks.pop("p", PRESET)
     seed = hooks.pop("seed", 0)
-    for extra in range(5):  # on some data the attack leaves another range as well
+    for extra in range(5):  # on some data the attack leaves another range as well, or changes nothing that counts
         allowed = forge(p, without=[claim], seed=seed + 1000 * extra, **hooks)
         try:
             allowed.verify_reduced()
         except RejectedProof:
             continue
-        assert not is_true(allowed)
+        if is_true(allowed):
+            continue
         caught = forge(p, seed=seed + 1000 * extra, **hooks)
         assert not is_true(caught)
         with pytest.raises(RejectedProof):
