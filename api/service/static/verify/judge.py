@@ -55,7 +55,7 @@ def watch(report: Report) -> None:
 
 def _watched(function: Callable[..., Any], key: str, report: Report) -> Callable[..., Any]:
     # The verifier also runs its conversation without a proof, to know its shape: that is the stage `security`.
-    recording = importlib.import_module("verifier.channel").RecordingChannel
+    recording = importlib.import_module("verifier.recording").RecordingChannel
 
     def run(*arguments: Any, **options: Any) -> Any:
         if arguments and isinstance(arguments[0], recording):
