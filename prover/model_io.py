@@ -146,7 +146,6 @@ def _load_numpy(path: Path, data: bytes) -> NDArray[np.generic] | Arrays:
         zlib.error,
         MemoryError,
         SyntaxError,
-        NotImplementedError,
         RuntimeError,
     ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -70,12 +70,11 @@ def coarse_note(p: Parameters, rates: float | Sequence[float]) -> str | None:
     if isinstance(rates, int | float):
         return None
     unit = p.batch / 2**p.rate_bits
-    used = (p.rates[t if len(p.rates) > 1 else 0] * unit for t in range(p.steps))
-    pairs = zip(rates, used, strict=True)
-    moved = sorted((abs(k - rate) / rate, rate, k) for rate, k in pairs if abs(k - rate) > COARSE * rate)
+    pairs = zip(rates, (p.rate(t) * unit for t in range(p.steps)), strict=True)
+    moved = [(abs(k - rate) / rate, rate, k) for rate, k in pairs if abs(k - rate) > COARSE * rate]
     if not moved:
         return None
-    _, rate, k = moved[-1]
+    _, rate, k = max(moved)
     return (
         f"{len(moved)} of {len(rates)} learning rates are rounded by more than {COARSE:.0%}, {rate:.3g} to {k:.3g} for "
         f"one: all are multiples of {unit:.3g}, which is fine for the largest, {max(rates):.3g}. A schedule that ends "

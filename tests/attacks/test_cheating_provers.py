@@ -30,6 +30,7 @@ from tests.truth import is_true
 from verifier import RejectedProof
 from verifier.field import P
 from verifier.schedule import batches
+from verifier.statement import Parameters
 
 LOOKUP, EINSUM, MERGE = "a layer of the lookup tree", "the einsum sumcheck", "the final merge"
 
@@ -260,10 +261,14 @@ cheat("a hidden neuron in the second of three layers", MERGE, p=DEEP, unmasked={
       initial=chain(put("initial.W1.1", np.s_[:3, 3], 30), put("initial.W2.1", np.s_[3, :2], 30)))
 
 
+def setting(hooks: dict[str, Any]) -> tuple[Parameters, dict[str, Any]]:
+    """Parameters of a cheat, and its other hooks."""
+    return hooks.get("p", PRESET), {key: value for key, value in hooks.items() if key != "p"}
+
+
 def run(name: str, seed: int) -> None:
     caught, hooks, true_end = CHEATS[name]
-    p = hooks.get("p", PRESET)
-    rest = {key: value for key, value in hooks.items() if key != "p"}
+    p, rest = setting(hooks)
     hidden = forge(p, seed=seed, **rest)
     assert is_true(hidden) == true_end
     with pytest.raises(RejectedProof):
@@ -283,8 +288,7 @@ def test_refused(name: str) -> None:
 def test_refused_with_other_seeds(name: str, seed: int) -> None:
     """In another problem several checks may see the lie, and one that changes nothing there is none."""
     _, hooks, true_end = CHEATS[name]
-    p = hooks.get("p", PRESET)
-    rest = {key: value for key, value in hooks.items() if key != "p"}
+    p, rest = setting(hooks)
     for zero_knowledge in (True, False):
         forged = forge(dataclasses.replace(p, zero_knowledge=zero_knowledge), seed=seed, **rest)
         try:
